@@ -1,0 +1,1 @@
+"""Pure functions of settings and time. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""The Redis data model: keys, records, scripts, connections. The only room that imports redis."""

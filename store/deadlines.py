@@ -1,0 +1,64 @@
+"""What is due: the sweep, the timers, the chores, the pulse and the clamp walk. One call each, bounded in time."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from store.database import Database, scored
+from store.keys import Shard
+
+BATCH: Final = 100  # deadlines or timers per call: 5 ms of the server
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """`due`: the next due moment over all zsets, None = nothing. `corrupt`: records put off because of an error."""
+
+    taken: int
+    due: int | None
+    now: int
+    corrupt: int
+    walking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """`now`: Redis' clock. `nodes`: how many share the pace. `deaf`: a window was recorded."""
+
+    now: int
+    nodes: int
+    deaf: bool
+    stepped_back: bool
+
+
+async def sweep(db: Database, shard: Shard, limit: int = BATCH) -> Swept:
+    """Opens incidents for passed deadlines."""
+    taken, due, now, corrupt, walking = await db.run("sweep", shard, limit)
+    return Swept(taken, int(float(due)) if due else None, int(now), corrupt, bool(walking))
+
+
+async def timers(db: Database, shard: Shard, limit: int = BATCH) -> tuple[int, int]:
+    """Fires due timers; returns how many, and how many were corrupt."""
+    fired, corrupt = await db.run("timers", shard, limit)
+    return fired, corrupt
+
+
+async def chores(db: Database, shard: Shard, limit: int = BATCH) -> int:
+    """Hands due chores to the notifier; returns how many."""
+    return int(await db.run("chores", shard, limit))
+
+
+async def clamp(db: Database, shard: Shard, limit: int = BATCH) -> bool:
+    """One chunk of the walk after a backward step of Redis' clock; True while there is more."""
+    return bool(await db.run("clamp", shard, limit))
+
+
+async def pulse(db: Database, shard: Shard, node: str) -> Pulse:
+    """Says that this node hears."""
+    now, nodes, deaf, stepped_back = await db.run("pulse", shard, node)
+    return Pulse(int(now), nodes, bool(deaf), bool(stepped_back))
+
+
+async def deaf_windows(db: Database, shard: Shard) -> list[tuple[int, int]]:
+    """When we could not hear, as (from, to) in ms, oldest first."""
+    flat = await db.execute("ZRANGE", shard.deaf, 0, -1, "WITHSCORES")
+    return [(int(start), int(end)) for start, end in scored(flat)]

@@ -1,0 +1,146 @@
+"""Heartbeats: create, read, change, list. Everything that changes one is a script on its shard."""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rules import tokens
+from store.database import Database
+from store.errors import NotFound, Unavailable
+from store.keys import DEFAULT_PROJECT, Shard
+from store.records import Heartbeat, Settings, encode
+
+
+async def create(
+    db: Database, settings: Settings, project: str = DEFAULT_PROJECT, token: str | None = None
+) -> Heartbeat:
+    """Creates a heartbeat, pending. With a `token` a repeat finds the first one's work."""
+    fields = encode(asdict(settings))
+    for _ in range(8):  # ids have 48 bits: a second draw is rare, an eighth means something else is wrong
+        drawn = token or tokens.new_token()
+        heartbeat = tokens.id_of(drawn)
+        if await db.run("create", db.shard(heartbeat), heartbeat, "token", drawn, "project", project, *fields):
+            return await get(db, heartbeat)
+        if token:
+            break
+    raise Unavailable("no free heartbeat id was found")
+
+
+async def get(db: Database, heartbeat: str) -> Heartbeat:
+    """Raises NotFound."""
+    found = (await get_many(db, [heartbeat]))[0]
+    if found is None:
+        raise NotFound("no such heartbeat")
+    return found
+
+
+async def get_many(db: Database, heartbeats: Sequence[str], *, deleted: bool = False) -> list[Heartbeat | None]:
+    """In the order asked for; None where there is none. `deleted`: also what was deleted in the last four days."""
+    reads: list[tuple[Any, ...]] = []
+    for heartbeat in heartbeats:
+        shard = db.shard(heartbeat)
+        reads += [("HGETALL", shard.heartbeat(heartbeat)), ("ZSCORE", shard.deadlines, heartbeat)]
+    answers = await db.pipeline(reads)
+    found: list[Heartbeat | None] = [
+        Heartbeat.from_redis(heartbeat, fields, score) if fields else None
+        for heartbeat, fields, score in zip(heartbeats, answers[::2], answers[1::2], strict=True)
+    ]
+    if deleted and None in found:
+        gone = [heartbeat for heartbeat, record in zip(heartbeats, found, strict=True) if record is None]
+        tombs = await db.pipeline([("HGETALL", db.shard(heartbeat).deleted(heartbeat)) for heartbeat in gone])
+        were = {
+            heartbeat: Heartbeat.from_redis(heartbeat, fields, None)
+            for heartbeat, fields in zip(gone, tombs, strict=True)
+            if fields
+        }
+        found = [record or were.get(heartbeat) for heartbeat, record in zip(heartbeats, found, strict=True)]
+    return found
+
+
+async def edit(db: Database, heartbeat: str, changes: Mapping[str, Any]) -> Heartbeat:
+    """Writes only the given settings. Raises NotFound."""
+    return await _change(db, "edit", heartbeat, *encode(changes))
+
+
+async def rotate(db: Database, heartbeat: str) -> Heartbeat:
+    """A new ping token; the old one dies within the longest age of the ingest nodes' caches. Raises NotFound."""
+    return await _change(db, "edit", heartbeat, "token", tokens.new_token(heartbeat))
+
+
+async def pause(db: Database, heartbeat: str, until: int | None = None) -> Heartbeat:
+    """Pauses, for good or until a time in ms. Raises NotFound."""
+    return await _change(db, "pause", heartbeat, "" if until is None else until)
+
+
+async def resume(db: Database, heartbeat: str) -> Heartbeat:
+    """Ends a pause; on anything else nothing changes. Raises NotFound."""
+    return await _change(db, "resume", heartbeat)
+
+
+async def delete(db: Database, heartbeat: str) -> None:
+    """Raises NotFound."""
+    if not await db.run("delete", db.shard(heartbeat), heartbeat):
+        raise NotFound("no such heartbeat")
+
+
+async def _change(db: Database, script: str, heartbeat: str, *args: Any) -> Heartbeat:
+    if not await db.run(script, db.shard(heartbeat), heartbeat, *args):
+        raise NotFound("no such heartbeat")
+    return await get(db, heartbeat)
+
+
+async def page(
+    db: Database,
+    *,
+    project: str = DEFAULT_PROJECT,
+    limit: int = 100,
+    cursor: str | None = None,
+    status: str | None = None,
+    tag: str | None = None,
+) -> tuple[list[Heartbeat], str | None]:
+    """Heartbeats in the order of their names, and the cursor of the next page.
+
+    `status` late is reckoned: its page walks those that are up and may come back short, with a cursor.
+    """
+    stored = "up" if status == "late" else status
+    walk = [_index(shard, project, stored, tag) for shard in db.shards]
+    entries = await _entries(db, walk, limit, cursor)
+    more = len(entries) == limit
+    position = entries[-1] if entries else b""
+    if tag and stored:
+        entries = await _also_in(db, project, stored, entries)
+    found = [h for h in await get_many(db, [_id(entry) for entry in entries]) if h is not None]
+    if status:
+        now = await db.now()
+        found = [h for h in found if h.status(now) == status]
+    return found, base64.urlsafe_b64encode(position).decode() if more else None
+
+
+async def count(db: Database, project: str = DEFAULT_PROJECT) -> dict[str, int]:
+    """Heartbeats by stored status: a ZCARD each."""
+    statuses = ("pending", "up", "down", "paused")
+    cards = await db.pipeline([("ZCARD", shard.status(project, status)) for shard in db.shards for status in statuses])
+    return {status: sum(int(card) for card in cards[i :: len(statuses)]) for i, status in enumerate(statuses)}
+
+
+def _index(shard: Shard, project: str, status: str | None, tag: str | None) -> str:
+    if tag is not None:
+        return shard.tagged(project, tag)
+    return shard.names(project) if status is None else shard.status(project, status)
+
+
+async def _entries(db: Database, indexes: Iterable[str], limit: int, cursor: str | None) -> list[bytes]:
+    """The next entries over all shards: each gives at most `limit`, the smallest win."""
+    start = b"(" + base64.urlsafe_b64decode(cursor) if cursor else b"-"
+    ranges = await db.pipeline([("ZRANGEBYLEX", index, start, "+", "LIMIT", 0, limit) for index in indexes])
+    return sorted(entry for entries in ranges for entry in entries)[:limit]
+
+
+async def _also_in(db: Database, project: str, status: str, entries: list[bytes]) -> list[bytes]:
+    scores = await db.pipeline([("ZSCORE", db.shard(_id(entry)).status(project, status), entry) for entry in entries])
+    return [entry for entry, score in zip(entries, scores, strict=True) if score is not None]
+
+
+def _id(entry: bytes) -> str:
+    return entry.rpartition(b"\0")[2].decode()

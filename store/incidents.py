@@ -1,0 +1,78 @@
+"""Incidents: read and list. They are opened and closed by the scripts that change a heartbeat."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from store.database import Database, scored
+from store.errors import NotFound
+from store.keys import DEFAULT_PROJECT
+from store.records import Incident
+
+
+async def get(db: Database, incident: str) -> Incident:
+    """Raises NotFound."""
+    found = (await get_many(db, [incident]))[0]
+    if found is None:
+        raise NotFound("no such incident")
+    return found
+
+
+async def get_many(db: Database, incidents: Sequence[str]) -> list[Incident | None]:
+    """In the order asked for; None where there is none."""
+    answers = await db.pipeline([("HGETALL", db.shard(incident).incident(incident)) for incident in incidents])
+    return [
+        Incident.from_redis(incident, fields) if fields else None
+        for incident, fields in zip(incidents, answers, strict=True)
+    ]
+
+
+async def page(
+    db: Database,
+    *,
+    status: Literal["open", "resolved"] | None = None,
+    project: str = DEFAULT_PROJECT,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> tuple[list[Incident], str | None]:
+    """Newest first: open ones by opening, then resolved ones by closing; and the cursor of the next page.
+
+    A void incident counts as resolved. The page may come back short, with a cursor, where another project's stand.
+    """
+    states: tuple[Literal["open", "resolved"], ...] = ("open", "resolved") if status is None else (status,)
+    entries: list[tuple[str, int, str]] = []
+    start_state, before, last = _position(cursor)
+    for state in states:
+        if start_state and states.index(start_state) > states.index(state):
+            continue
+        bound = (before, last) if state == start_state else None
+        entries += [(state, score, incident) for score, incident in await _newest(db, state, limit, bound)]
+    entries = entries[:limit]
+    found = await get_many(db, [incident for _, _, incident in entries])
+    next_cursor = None
+    if len(entries) == limit:
+        next_cursor = base64.urlsafe_b64encode("\t".join(map(str, entries[-1])).encode()).decode()
+    return [incident for incident in found if incident is not None and incident.project == project], next_cursor
+
+
+async def _newest(
+    db: Database, state: Literal["open", "resolved"], limit: int, before: tuple[int, str] | None
+) -> list[tuple[int, str]]:
+    """Up to `limit` (score, id) over all shards, descending, strictly before a position."""
+    reads: list[tuple[Any, ...]] = []
+    for shard in db.shards:
+        zset = shard.open if state == "open" else shard.closed
+        top = "+inf" if before is None else before[0]
+        reads.append(("ZREVRANGEBYSCORE", zset, top, "-inf", "WITHSCORES", "LIMIT", 0, limit))
+        if before is not None:  # many may share one score: those are read whole and cut here
+            reads.append(("ZREVRANGEBYSCORE", zset, before[0], before[0], "WITHSCORES"))
+    seen = {(int(score), incident) for flat in await db.pipeline(reads) for incident, score in scored(flat)}
+    ordered = sorted(seen, reverse=True)
+    return [entry for entry in ordered if before is None or entry < before][:limit]
+
+
+def _position(cursor: str | None) -> tuple[Literal["open", "resolved"] | None, int, str]:
+    if cursor is None:
+        return None, 0, ""
+    state, score, incident = base64.urlsafe_b64decode(cursor).decode().split("\t")
+    return "open" if state == "open" else "resolved", int(score), incident

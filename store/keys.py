@@ -1,0 +1,111 @@
+"""Every key, built in one place. docs/data-model.md tells the same at length, with sizes and a state chart.
+
+All keys that one script touches share a hash tag, ``{<shard>}``, so one code base runs on a single server, behind
+Sentinel and on a Cluster. Times and scores are whole milliseconds since the epoch in Redis' clock; a fraction of .5
+on a deadline says that it was granted (by a resume, an edit, an excuse): no ping stands behind it.
+"""
+
+from binascii import crc32
+
+#: Records of the control plane, under one tag of their own.
+META = "{flatline}:meta"  # hash: schema, shards; written once
+CHANNELS = "{flatline}:channels:"  # + project; hash: channel id -> JSON record
+DEFAULT_PROJECT = "default"
+
+
+def shard_of(heartbeat: str, shards: int) -> int:
+    """The shard that holds a heartbeat, its incidents and its deliveries."""
+    return crc32(heartbeat.encode()) % shards
+
+
+def heartbeat_of(incident: str) -> str:
+    """An incident's id is ``<heartbeat id>-<opened ms>``, so it names its shard."""
+    return incident.partition("-")[0]
+
+
+def channels(project: str) -> str:
+    """Hash: channel id -> JSON record; lives until deleted."""
+    return CHANNELS + project
+
+
+class Shard:
+    """The keys of one shard. ``fixed`` is what every script gets as KEYS, in the order that common.lua names."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        tag = self.tag = f"{{{number}}}:"
+        self.deadlines = tag + "deadlines"  # zset: heartbeat id -> deadline, +inf = parked
+        self.timers = tag + "timers"  # zset: resume:<id>, overdue:<id>:<rid>, settle:<id> -> due; behind the gate
+        self.chores = tag + "chores"  # zset: retry:<incident>:<channel> -> due; everything else that is due
+        self.open = tag + "incidents:open"  # zset: incident id -> opened
+        self.closed = tag + "incidents:closed"  # zset: incident id -> closed; trimmed by the script that closes
+        self.notifications = tag + "notifications"  # stream, group "notifier": "look here"; deleted once acknowledged
+        self.pulse = tag + "pulse"  # hash: at, run, node:<node>, walk
+        self.deaf = tag + "deaf"  # zset: from -> to; at most 100 windows in which we could not hear
+        self.changes = tag + "changes"  # stream: id, n; what ingest nodes must forget; about 10,000 entries
+        self.dead = tag + "dead"  # zset: <incident>:<channel> -> given up; deliveries kept for a human
+        self.fleets = tag + "fleets"  # zset: fleet -> a moment before which no member can be due
+        self.fixed = (
+            self.deadlines,
+            self.timers,
+            self.chores,
+            self.open,
+            self.closed,
+            self.notifications,
+            self.pulse,
+            self.deaf,
+            self.changes,
+            self.dead,
+        )
+
+    def heartbeat(self, heartbeat: str) -> str:
+        """Hash: settings and state; lives until deleted."""
+        return f"{self.tag}heartbeat:{heartbeat}"
+
+    def deleted(self, heartbeat: str) -> str:
+        """Hash: what a deleted heartbeat was, for messages still to be sent; four days."""
+        return f"{self.tag}deleted:{heartbeat}"
+
+    def events(self, heartbeat: str) -> str:
+        """Stream: the last 100 (or some more) pings and changes."""
+        return f"{self.tag}events:{heartbeat}"
+
+    def outputs(self, heartbeat: str) -> str:
+        """Stream: output of successes, starts and logs, by event id; at most 20 rows and 32 kB."""
+        return f"{self.tag}outputs:{heartbeat}"
+
+    def failures(self, heartbeat: str) -> str:
+        """Stream: the last failures with their output; at most 20 rows and 32 kB."""
+        return f"{self.tag}failures:{heartbeat}"
+
+    def incident(self, incident: str) -> str:
+        """Hash: one incident; 30 days after its closing."""
+        return f"{self.tag}incident:{incident}"
+
+    def delivery(self, incident: str, channel: str) -> str:
+        """Hash: what one channel was told about one incident; 30 days after the last word."""
+        return f"{self.tag}delivery:{incident}:{channel}"
+
+    def names(self, project: str) -> str:
+        """Zset, lexicographic: ``<name, case folded><NUL><id>``."""
+        return f"{self.tag}names:{project}"
+
+    def status(self, project: str, status: str) -> str:
+        """Zset, lexicographic like names: the heartbeats in this status (pending, up, down, paused)."""
+        return f"{self.tag}status:{project}:{status}"
+
+    def tagged(self, project: str, tag: str) -> str:
+        """Zset, lexicographic like names: the heartbeats with this tag."""
+        return f"{self.tag}tag:{project}:{tag}"
+
+    def fleet(self, fleet: str) -> str:
+        """Hash: a fleet's template, copied to each shard."""
+        return f"{self.tag}fleet:{fleet}"
+
+    def fleet_deadlines(self, fleet: str) -> str:
+        """Zset: member's slug -> deadline; a member that is up is this entry and nothing else."""
+        return f"{self.tag}fleet:{fleet}:deadlines"
+
+    def fleet_down(self, fleet: str) -> str:
+        """Zset: silent member's slug -> since; the entry goes when the member returns."""
+        return f"{self.tag}fleet:{fleet}:down"

@@ -1,0 +1,36 @@
+-- Decides what one channel must be told now about each incident, and reserves the telling: nobody else tells it until
+-- the lease ends, and then a chore makes somebody look again. So a crash repeats at most one message, with the same id.
+-- ARGV: owner, lease in ms, channel, then incidents (at most 100)
+-- Returns per incident {word, attempt}: opened|resolved|test with the number of this attempt; '' = nothing to tell;
+--   busy = another owner's lease; wait = the heartbeat's incident before this one is not told to its end yet.
+local owner, lease_ms, channel = ARGV[1], ARGV[2], ARGV[3]
+local answers = {}
+
+local function finish(delivery, incident)
+  call('ZREM', CHORES, 'retry:' .. incident .. ':' .. channel)
+  if call('HGET', key('incident', incident), 'status') ~= 'open' then call('PEXPIRE', delivery, KEEP_INCIDENTS) end
+  return {'', 0}
+end
+
+local function lease(incident)
+  local delivery = key('delivery', incident .. ':' .. channel)
+  local chore = 'retry:' .. incident .. ':' .. channel
+  local d = call('HMGET', delivery, 'told', 'given_up', 'owner', 'leased_until', 'word', 'attempt')
+  local word = next_word(incident, d[1])
+  if not word or word == d[2] then return finish(delivery, incident) end
+  if d[3] and d[3] ~= owner and tonumber(d[4]) > NOW then return {'busy', 0} end
+  local previous = call('HGET', key('incident', incident), 'previous')
+  if previous and previous ~= '' and call('ZSCORE', CHORES, 'retry:' .. previous .. ':' .. channel) then
+    call('ZADD', CHORES, text(NOW + 1000), chore)
+    return {'wait', 0}
+  end
+  local attempt = d[5] == word and d[6] + 1 or 1
+  local until_ = text(NOW + lease_ms)
+  call('PERSIST', delivery)
+  call('HSET', delivery, 'owner', owner, 'leased_until', until_, 'word', word, 'attempt', attempt)
+  call('ZADD', CHORES, until_, chore)
+  return {word, attempt}
+end
+
+for i = 4, #ARGV do answers[#answers + 1] = lease(ARGV[i]) end
+return answers

@@ -1,0 +1,96 @@
+"""The outbox: entries that say "look here", read by the notifiers as one group, deleted once taken note of."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from store.database import GROUP, Database, reason
+from store.errors import Unavailable
+from store.keys import Shard
+
+PAIRS: Final = 250  # incidents x channels in one enlist.lua
+LOOK_AGAIN_MS: Final = 15_000  # a notifier that took note and died is replaced after this
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """`incidents`: look at all their channels; `deliveries`: look at these (<incident>, <channel>)."""
+
+    entry: str
+    project: str
+    incidents: tuple[str, ...]
+    deliveries: tuple[tuple[str, str], ...]
+
+
+async def make_group(db: Database, shard: Shard) -> None:
+    """Idempotent; also after the group was lost: it starts at the oldest entry."""
+    try:
+        await db.redis.execute_command("XGROUP", "CREATE", shard.notifications, GROUP, "0", "MKSTREAM")
+    except ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise Unavailable(reason(error)) from error
+    except (RedisError, OSError) as error:
+        raise Unavailable(reason(error)) from error
+
+
+async def read(blocking: Redis, shard: Shard, consumer: str, *, wait_ms: int, count: int = 100) -> list[Notification]:
+    """New entries, waiting for the first. `blocking`: a client whose timeout is longer than the wait."""
+    try:
+        answer = await blocking.execute_command(
+            "XREADGROUP",
+            "GROUP",
+            GROUP,
+            consumer,
+            "COUNT",
+            count,
+            "BLOCK",
+            wait_ms,
+            "STREAMS",
+            shard.notifications,
+            ">",
+        )
+    except (RedisError, OSError) as error:
+        raise Unavailable(reason(error)) from error
+    streams = list(answer.values()) if isinstance(answer, dict) else [stream[1] for stream in answer or []]
+    return _parse(entry for stream in streams for entry in stream)
+
+
+async def claim(db: Database, shard: Shard, consumer: str, *, idle_ms: int, count: int = 100) -> list[Notification]:
+    """Entries that someone took and never acknowledged: a dead notifier, or our own lost reply."""
+    answer = await db.execute("XAUTOCLAIM", shard.notifications, GROUP, consumer, idle_ms, "0-0", "COUNT", count)
+    return _parse(answer[1])
+
+
+async def enlist(db: Database, shard: Shard, entry: str, pairs: list[tuple[str, str]]) -> None:
+    """Takes note of (incident, channel) pairs on this shard, then acknowledges and deletes the entry."""
+    chunks = [pairs[i : i + PAIRS] for i in range(0, len(pairs), PAIRS)] or [[]]
+    for number, chunk in enumerate(chunks, start=1):
+        flat = [text for pair in chunk for text in pair]
+        await db.run("enlist", shard, entry if number == len(chunks) else "", LOOK_AGAIN_MS, *flat)
+
+
+async def backlog(db: Database) -> int:
+    """Entries that wait, over all shards."""
+    return sum(await db.pipeline([("XLEN", shard.notifications) for shard in db.shards]))
+
+
+def _parse(entries: Iterable[Any]) -> list[Notification]:
+    found = []
+    for entry, fields in entries:
+        if fields is None:  # deleted meanwhile
+            continue
+        record = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+        text = {key.decode(): value.decode() for key, value in record.items()}
+        pairs = (delivery.partition(":") for delivery in text.get("deliveries", "").split())
+        found.append(
+            Notification(
+                entry.decode(),
+                text.get("project", ""),
+                tuple(text.get("incidents", "").split()),
+                tuple((incident, channel) for incident, _, channel in pairs),
+            )
+        )
+    return found

@@ -1,0 +1,234 @@
+"""Records as frozen dataclasses, to and from Redis. Times are ms since the epoch, durations seconds; None = never."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Final, Literal
+
+Status = Literal["pending", "up", "late", "down", "paused"]
+Cause = Literal["silence", "failure", "overrun", "test"]
+Signal = Literal["plain", "success", "start", "fail", "log"]
+
+DEFAULT_PRIORITY: Final = 8
+NO_CHANNELS: Final = "-"  # stored for "none"; an absent field means all channels of the project
+
+Hash = Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a user sets. ``channels`` None = all of the project."""
+
+    name: str
+    period: int = 86_400
+    grace: int = 3_600
+    misses: int = 1
+    max_runtime: int | None = None
+    tags: tuple[str, ...] = ()
+    channels: tuple[str, ...] | None = None
+    alert_text: str = ""
+    recovery_text: str = ""
+    priority: int = DEFAULT_PRIORITY
+    resume_on_ping: bool = False
+
+
+#: What the hash does not hold, to keep a heartbeat small.
+DEFAULTS: Final = Settings(name="")
+
+
+def encode(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as field, value, ...; an empty value means: not stored, so the default."""
+    flat: list[str] = []
+    for field, value in settings.items():
+        if field in {"misses", "priority", "max_runtime", "resume_on_ping"} and value == getattr(DEFAULTS, field):
+            text = ""
+        elif field == "channels":
+            text = "" if value is None else " ".join(value) or NO_CHANNELS
+        elif field == "tags":
+            text = "\n".join(value)
+        elif isinstance(value, bool):
+            text = "1"
+        else:
+            text = str(value)
+        flat += [field, text]
+        if field == "name":
+            folded = text.casefold()
+            flat += ["sort", "" if folded == text else folded]
+    return flat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """A heartbeat's settings and state as one read found them."""
+
+    id: str
+    token: str
+    project: str
+    settings: Settings
+    rev: int
+    created_at: int
+    stored_status: Literal["pending", "up", "down", "paused"]
+    since: int
+    deadline: float | None
+    last_ping_at: int | None
+    last_fail_at: int | None
+    resume_at: int | None
+    incident: str | None
+    running_since: int | None
+
+    @property
+    def span_ms(self) -> int:
+        return span_ms(self.settings.period, self.settings.grace, self.settings.misses)
+
+    def status(self, now: int) -> Status:
+        """Late is reckoned on read and counts as up."""
+        late_at = inf if self.deadline is None else self.deadline - self.span_ms + self.settings.period * 1000
+        return "late" if self.stored_status == "up" and now > late_at else self.stored_status
+
+    @classmethod
+    def from_redis(cls, heartbeat: str, fields: Hash, score: float | None) -> "Heartbeat":
+        text = {key.decode(): value.decode(errors="replace") for key, value in fields.items()}
+        settings = _settings(text)
+        deadline = float(text["held"]) if "held" in text else inf if score is None else score
+        last_ping = _time(text.get("last_ping"))
+        if deadline < inf and deadline % 1 == 0:
+            reckoned = int(deadline) - span_ms(settings.period, settings.grace, settings.misses)
+            last_ping = max(last_ping or 0, reckoned)
+        status = text["status"]
+        assert status in {"pending", "up", "down", "paused"}
+        return cls(
+            id=heartbeat,
+            token=text["token"],
+            project=text["project"],
+            settings=settings,
+            rev=int(text["rev"]),
+            created_at=int(text["created"]),
+            stored_status=status,  # type: ignore[arg-type]  # asserted above
+            since=int(text["since"]),
+            deadline=None if deadline == inf else deadline,
+            last_ping_at=last_ping,
+            last_fail_at=_time(text.get("last_fail")),
+            resume_at=_time(text.get("resume_at")),
+            incident=text.get("incident"),
+            running_since=min((int(value) for key, value in text.items() if key.startswith("run:")), default=None),
+        )
+
+
+def _settings(text: Mapping[str, str]) -> Settings:
+    channels = text.get("channels")
+    return Settings(
+        name=text["name"],
+        period=int(text["period"]),
+        grace=int(text["grace"]),
+        misses=int(text.get("misses", DEFAULTS.misses)),
+        max_runtime=int(text["max_runtime"]) if "max_runtime" in text else None,
+        tags=tuple(text["tags"].split("\n")) if "tags" in text else (),
+        channels=None if channels is None else tuple(channels.split()) if channels != NO_CHANNELS else (),
+        alert_text=text.get("alert_text", ""),
+        recovery_text=text.get("recovery_text", ""),
+        priority=int(text.get("priority", DEFAULTS.priority)),
+        resume_on_ping="resume_on_ping" in text,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One time of trouble. ``status`` void = it should never have been: the ping had come in time."""
+
+    id: str
+    heartbeat: str
+    project: str
+    status: Literal["open", "resolved", "void", "test"]
+    cause: Cause
+    opened_at: int
+    resolved_at: int | None
+    resolution: str
+    last_ping_at: int | None
+    exit_status: str
+    output: bytes
+    channels: tuple[str, ...]
+
+    @classmethod
+    def from_redis(cls, incident: str, fields: Hash) -> "Incident":
+        text = {key.decode(): value for key, value in fields.items()}
+
+        def get(field: str) -> str:
+            return text.get(field, b"").decode(errors="replace")
+
+        status, cause = get("status"), get("cause")
+        assert status in {"open", "resolved", "void", "test"}
+        assert cause in {"silence", "failure", "overrun", "test"}
+        return cls(
+            id=incident,
+            heartbeat=get("heartbeat"),
+            project=get("project"),
+            status=status,  # type: ignore[arg-type]  # asserted above
+            cause=cause,  # type: ignore[arg-type]  # asserted above
+            opened_at=int(get("opened_at")),
+            resolved_at=_time(get("resolved_at")),
+            resolution=get("resolution"),
+            last_ping_at=_time(get("last_ping")),
+            exit_status=get("exit"),
+            output=text.get("output", b""),
+            channels=tuple(field[3:] for field in text if field.startswith("to:")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What one channel was told about one incident."""
+
+    id: str
+    incident: str
+    channel: str
+    status: Literal["waiting", "sending", "told", "retrying", "dead"]
+    told: str
+    attempts: int
+    answer: str
+    reason: str
+    latency_ms: int | None
+    created_at: int
+    at: int | None
+    next_at: int | None
+
+    @classmethod
+    def from_redis(cls, delivery: str, fields: Hash) -> "Delivery":
+        text = {key.decode(): value.decode(errors="replace") for key, value in fields.items()}
+        outcome = text.get("outcome", "")
+        status = "sending" if "owner" in text else {"retry": "retrying", "": "waiting"}.get(outcome, outcome)
+        incident, _, channel = delivery.partition(":")
+        return cls(
+            id=delivery,
+            incident=incident,
+            channel=channel,
+            status=status,  # type: ignore[arg-type]  # outcome.lua writes told, retry, dead
+            told=text.get("told", ""),
+            attempts=int(text.get("attempt", 0)),
+            answer=text.get("answer", ""),
+            reason=text.get("reason", ""),
+            latency_ms=_time(text.get("latency")),
+            created_at=int(text["created"]),
+            at=_time(text.get("at")),
+            next_at=_time(text.get("next")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """Where people are told; ``settings`` as rules/channels.py checked them."""
+
+    id: str
+    project: str
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    created_at: int
+
+
+def span_ms(period: int, grace: int, misses: int = 1) -> int:
+    """From the last ping to the deadline."""
+    return (misses * period + grace) * 1000
+
+
+def _time(text: str | None) -> int | None:
+    return int(text) if text and text != "0" else None

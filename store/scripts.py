@@ -1,0 +1,51 @@
+"""Loads lua/ and runs it: each script is clock.lua + common.lua + its own file, run by digest, one chunk for Redis."""
+
+import hashlib
+import re
+from importlib import resources
+from typing import Any, Final, Protocol
+
+from redis.exceptions import NoScriptError
+
+LUA: Final = resources.files("store") / "lua"
+PARTS: Final = ("clock", "common")  # in front of every script; not scripts themselves
+
+#: Scripts that free memory or must go on when none is left: what they hold up is an alarm.
+ALLOWED_WITHOUT_MEMORY: Final = frozenset(
+    {"sweep", "timers", "chores", "clamp", "enlist", "lease", "outcome", "pause", "resume", "delete"}
+)
+
+
+class Executor(Protocol):
+    """A client that can run one command."""
+
+    async def execute_command(self, *args: Any) -> Any: ...
+
+
+class Scripts:
+    """All scripts by name. ``clock`` replaces clock.lua where a test moves the time."""
+
+    def __init__(self, *, shebang: bool, clock: str | None = None) -> None:
+        """`shebang`: the server knows ``#!lua flags=`` (Redis 7.0, Valkey); on 6.2 that line is a compile error."""
+        parts = {part: (LUA / f"{part}.lua").read_text() for part in PARTS}
+        head = (clock or parts["clock"]) + "\n" + parts["common"]
+        self.texts: dict[str, str] = {}
+        for file in LUA.iterdir():
+            name = file.name.removesuffix(".lua")
+            if name in PARTS:
+                continue
+            flags = "#!lua flags=allow-oom\n" if shebang and name in ALLOWED_WITHOUT_MEMORY else ""
+            self.texts[name] = flags + _without_comments(head + "\n" + file.read_text())
+        self.digests = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in self.texts.items()}  # noqa: S324 - Redis names scripts by SHA-1
+
+    async def run(self, client: Executor, name: str, keys: tuple[str, ...], *args: Any) -> Any:
+        """One script. The cache of scripts is volatile (restart, failover, SCRIPT FLUSH): then the text is sent."""
+        try:
+            return await client.execute_command("EVALSHA", self.digests[name], len(keys), *keys, *args)
+        except NoScriptError:
+            return await client.execute_command("EVAL", self.texts[name], len(keys), *keys, *args)
+
+
+def _without_comments(text: str) -> str:
+    """Whole-line comments are for readers; line numbers in errors stay right."""
+    return re.sub(r"(?m)^\s*--.*$", "", text)
