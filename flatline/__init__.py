@@ -1,0 +1,1 @@
+"""The product's own name: the command line, `flatline up`, the embedded server."""

@@ -1,0 +1,1 @@
+"""Stateless ping nodes. Begin with ping.py."""

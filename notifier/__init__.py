@@ -1,0 +1,1 @@
+"""Decides what each channel must be told, and tells it. Begin with delivery.py."""

@@ -46,22 +46,23 @@ class Lane:
         self._connection: Any = None
 
     async def commit(self, deadlines: Sequence[tuple[Ping, int]]) -> bool:
-        """Pushes deadlines forward; at most PLAIN_MAX, of distinct heartbeats. True: every one was plainly up.
+        """Pushes deadlines forward and logs the pings; at most PLAIN_MAX. True: every heartbeat was plainly up.
 
-        Raises Unavailable; the same batch may then be sent again.
+        Of several pings of one heartbeat the last counts. Raises Unavailable; the same batch may then be sent again.
         """
         events = self._shard.tag + "events:"
         commands: list[tuple[Any, ...]] = [("CLIENT", "REPLY", "OFF")]
-        zadd: list[Any] = ["ZADD", self._shard.deadlines, "XX", "GT", "CH"]
+        newest: dict[str, int] = {}
         for ping, deadline in deadlines:
+            newest[ping.heartbeat] = deadline
             commands.append(
                 ("XADD", events + ping.heartbeat, "NOMKSTREAM", "MAXLEN", "~", EVENTS, "*", "kind", "success",
                  "at", ping.at, "exit", ping.exit_status, "from", ping.sender, "agent", ping.agent)
             )  # fmt: skip
-            zadd += (deadline, ping.heartbeat)
-        commands += (("CLIENT", "REPLY", "ON"), tuple(zadd))
+        pairs = [text for heartbeat, deadline in newest.items() for text in (deadline, heartbeat)]
+        commands += (("CLIENT", "REPLY", "ON"), ("ZADD", self._shard.deadlines, "XX", "GT", "CH", *pairs))
         _, moved = await self._write(commands, replies=2)
-        return bool(moved == len(deadlines))
+        return bool(moved == len(newest))
 
     async def judge(self, pings: Sequence[Ping], *, sure: bool) -> list[str]:
         """What arrive.lua says of each, at most JUDGED_MAX: up, parked, unknown, clock or error: ..."""
@@ -86,7 +87,7 @@ class Lane:
         return [answer.decode(errors="replace") for answer in answers]
 
     async def _write(self, commands: Sequence[tuple[Any, ...]], replies: int) -> list[Any]:
-        """One write and its replies. A connection that had died while idle is made anew, once: batches repeat safely."""
+        """One write and its replies. A connection that died while idle is made anew, once: batches repeat safely."""
         for attempt in (1, 2):
             fresh = self._connection is None
             try:
@@ -110,5 +111,5 @@ class Lane:
             await connection.disconnect(nowait=True)
 
 
-class _MissingScript(Exception):  # noqa: N818 - not an error: the server was restarted
-    pass
+class _MissingScript(Exception):
+    """The server was restarted, or its cache flushed."""

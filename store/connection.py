@@ -34,6 +34,7 @@ def client(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S, connections: int = 
 
     Raises:
         UnfitServer: the URL cannot be used; one line that names FLATLINE_REDIS_URL.
+
     """
     scheme = urlsplit(url).scheme
     if scheme in LATER:
@@ -77,6 +78,7 @@ async def inspect(redis: Redis) -> Server:
     Raises:
         UnfitServer: it may evict keys (deadlines would vanish without an alarm) or is too old.
         Unavailable: it does not answer.
+
     """
     try:
         info: dict[str, Any] = await redis.execute_command("INFO")

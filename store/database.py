@@ -91,6 +91,7 @@ async def opened(url: str, *, shards: int = 1, clock: str | None = None) -> Asyn
     Raises:
         UnfitServer: see store/connection.py; or the data was written by a newer flatline.
         Unavailable: Redis does not answer.
+
     """
     redis = connection.client(url)
     try:

@@ -11,6 +11,7 @@ from store.keys import DEFAULT_PROJECT, Shard
 from store.records import Delivery
 
 Word = Literal["opened", "resolved", "test"]
+Result = Literal["told", "retry", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ async def outcome(
     leases: Sequence[Lease],
     *,
     owner: str,
-    result: Literal["told", "retry", "dead"],
+    result: Result,
     delay_ms: int = 0,
     answer: str = "",
     reason: str = "",

@@ -4,14 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from store import connection
 from store.database import GROUP, Database, reason
 from store.errors import Unavailable
 from store.keys import Shard
 
 PAIRS: Final = 250  # incidents x channels in one enlist.lua
+BLOCK_MS: Final = 1_000
+COUNT: Final = 100  # entries per read
+DEAD_CONSUMER_MS: Final = 3_600_000
 LOOK_AGAIN_MS: Final = 15_000  # a notifier that took note and died is replaced after this
 
 
@@ -25,43 +28,53 @@ class Notification:
     deliveries: tuple[tuple[str, str], ...]
 
 
-async def make_group(db: Database, shard: Shard) -> None:
-    """Idempotent; also after the group was lost: it starts at the oldest entry."""
-    try:
-        await db.redis.execute_command("XGROUP", "CREATE", shard.notifications, GROUP, "0", "MKSTREAM")
-    except ResponseError as error:
-        if not str(error).startswith("BUSYGROUP"):
+class Reader:
+    """One consumer of one shard's outbox, on a connection of its own: it blocks."""
+
+    def __init__(self, db: Database, shard: Shard, name: str) -> None:
+        self._db = db
+        self._shard = shard
+        self._name = name
+        self._blocking = connection.client(db.url, timeout_s=BLOCK_MS / 1000 + 2, connections=1)
+
+    async def make_group(self) -> None:
+        """Idempotent; also after the group was lost: it starts at the oldest entry."""
+        try:
+            await self._blocking.execute_command("XGROUP", "CREATE", self._shard.notifications, GROUP, "0", "MKSTREAM")
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise Unavailable(reason(error)) from error
+        except (RedisError, OSError) as error:
             raise Unavailable(reason(error)) from error
-    except (RedisError, OSError) as error:
-        raise Unavailable(reason(error)) from error
 
+    async def read(self, *, wait_ms: int = BLOCK_MS, count: int = COUNT) -> list[Notification]:
+        """New entries, waiting for the first."""
+        try:
+            answer = await self._blocking.execute_command(
+                "XREADGROUP", "GROUP", GROUP, self._name, "COUNT", count, "BLOCK", wait_ms,
+                "STREAMS", self._shard.notifications, ">",
+            )  # fmt: skip
+        except (RedisError, OSError) as error:
+            raise Unavailable(reason(error)) from error
+        streams = list(answer.values()) if isinstance(answer, dict) else [stream[1] for stream in answer or []]
+        return _parse(entry for stream in streams for entry in stream)
 
-async def read(blocking: Redis, shard: Shard, consumer: str, *, wait_ms: int, count: int = 100) -> list[Notification]:
-    """New entries, waiting for the first. `blocking`: a client whose timeout is longer than the wait."""
-    try:
-        answer = await blocking.execute_command(
-            "XREADGROUP",
-            "GROUP",
-            GROUP,
-            consumer,
-            "COUNT",
-            count,
-            "BLOCK",
-            wait_ms,
-            "STREAMS",
-            shard.notifications,
-            ">",
+    async def claim(self, *, idle_ms: int, count: int = COUNT) -> list[Notification]:
+        """Entries that someone took and never acknowledged: a dead notifier, or our own lost reply."""
+        answer = await self._db.execute(
+            "XAUTOCLAIM", self._shard.notifications, GROUP, self._name, idle_ms, "0-0", "COUNT", count
         )
-    except (RedisError, OSError) as error:
-        raise Unavailable(reason(error)) from error
-    streams = list(answer.values()) if isinstance(answer, dict) else [stream[1] for stream in answer or []]
-    return _parse(entry for stream in streams for entry in stream)
+        await self._forget_dead_consumers()
+        return _parse(answer[1])
 
+    async def _forget_dead_consumers(self) -> None:
+        """Every start has a new name; the old ones would gather for ever."""
+        for consumer in await self._db.execute("XINFO", "CONSUMERS", self._shard.notifications, GROUP):
+            if consumer["pending"] == 0 and consumer["idle"] > DEAD_CONSUMER_MS:
+                await self._db.execute("XGROUP", "DELCONSUMER", self._shard.notifications, GROUP, consumer["name"])
 
-async def claim(db: Database, shard: Shard, consumer: str, *, idle_ms: int, count: int = 100) -> list[Notification]:
-    """Entries that someone took and never acknowledged: a dead notifier, or our own lost reply."""
-    answer = await db.execute("XAUTOCLAIM", shard.notifications, GROUP, consumer, idle_ms, "0-0", "COUNT", count)
-    return _parse(answer[1])
+    async def aclose(self) -> None:
+        await self._blocking.aclose()
 
 
 async def enlist(db: Database, shard: Shard, entry: str, pairs: list[tuple[str, str]]) -> None:

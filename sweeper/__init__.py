@@ -1,0 +1,1 @@
+"""Workers that take passed deadlines and due timers. Begin with worker.py."""

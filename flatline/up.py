@@ -1,0 +1,121 @@
+"""`flatline up`: the four roles in one process on one port, with a server of our own. Nothing else to set up."""
+
+import asyncio
+import logging
+import secrets
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from starlette.applications import Starlette
+
+from console.app import Console
+from console.settings import ConsoleSettings
+from flatline import embedded, roles
+from ingest.app import Ingest
+from ingest.settings import IngestSettings
+from notifier.app import Notifier
+from notifier.settings import NotifierSettings
+from runtime import health, logs, metrics
+from runtime.errors import StartError
+from runtime.serve import serve
+from runtime.settings import port_setting, setting
+from store.database import Database
+from sweeper.app import Sweeper
+
+KEY_FILE: Final = "api-key"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UpSettings(IngestSettings, NotifierSettings, ConsoleSettings):
+    """What `flatline up` needs: everything, and a place for its data."""
+
+    port: int = port_setting(8000)
+    redis_url: str = setting("", "A Redis or Valkey to use instead of the embedded one.", secret=True)
+    data_dir: str = setting("./data", "Where the embedded server and the API key live.")
+
+
+async def up(settings: UpSettings) -> None:
+    """Serves everything until cancelled. Raises StartError."""
+    logs.configure(settings.log_level, settings.log_format)
+    data = Path(settings.data_dir)
+    async with AsyncExitStack() as stack:
+        redis_url = settings.redis_url
+        if not redis_url:
+            server = await stack.enter_async_context(embedded.run(data))
+            redis_url = server.url
+        key, is_new = (settings.api_key, False) if settings.api_key else api_key(data)
+        db = await stack.enter_async_context(roles.store(redis_url))
+        port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def ready(bound: int) -> None:
+            port.set_result(bound)
+            url = replace(settings, port=bound).public_url
+            sys.stdout.write(_greeting(url, key if is_new else None, data))
+            sys.stdout.flush()
+
+        app = _application(db, replace(settings, api_key=key), port)
+        await serve(app, host=settings.host, port=settings.port, ready=ready)
+
+
+def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]") -> Starlette:
+    registry = metrics.new_registry()
+    ingest = Ingest(db, settings, registry)
+    sweeper = Sweeper(db, registry)
+    notifier = Notifier(db, settings, registry)
+    console = Console(db, settings, registry)
+
+    async def is_ready() -> Mapping[str, str]:
+        probes: dict[str, str] = {}
+        for role in (ingest, sweeper, notifier, console):
+            probes |= await role.ready()
+        return probes
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        # Told to stop, the way in closes first and the way out last.
+        async with notifier.running(), sweeper.running(), ingest.running(port):
+            yield
+
+    routes = [*ingest.routes, *console.routes, *health.routes("up", is_ready, registry)]
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=console.exception_handlers)
+
+
+def api_key(data: Path) -> tuple[str, bool]:
+    """The admin key of a data directory, and whether it was made just now. Raises StartError."""
+    path = data / KEY_FILE
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists():
+            return path.read_text().strip(), False
+        key = secrets.token_urlsafe(32)
+        path.touch(mode=0o600)
+        path.write_text(key + "\n")
+    except OSError as error:
+        raise StartError(f"cannot keep the API key in {path}: {error.strerror}") from None
+    return key, True
+
+
+def _greeting(url: str, new_key: str | None, data: Path) -> str:
+    shown = new_key or f"$(cat {data / KEY_FILE})"
+    lines = ["", f"  flatline is up:  {url}"]
+    if new_key:
+        lines += ["", f"  API key (shown this once, kept in {data / KEY_FILE}):", f"    {new_key}"]
+    lines += [
+        "",
+        "  Create a heartbeat; the answer holds its ping_url:",
+        f"    curl -H 'Authorization: Bearer {shown}' {url}/api/heartbeats -d '{{\"name\": \"backup\"}}'",
+        "",
+        "  Then let the job say that it ran:",
+        "    curl -fsS -m 10 --retry 5 -o /dev/null <ping_url>",
+        "",
+        "  Ctrl-C stops it.",
+        "",
+        "",
+    ]
+    return "\n".join(lines)

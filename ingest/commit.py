@@ -1,0 +1,65 @@
+"""Group commit: what comes while a write is in flight shares the next one. No timer, no added wait.
+
+DESIGN. Each queue has one writer at a time and its own task, so a client that hangs up cancels its own future and
+never the write that others share. Nothing is answered before Redis answered. A full queue refuses at once: what is
+not written is not remembered.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Overloaded(Exception):
+    """The queue is full: try again later."""
+
+
+class GroupCommit(Generic[Item, Answer]):
+    """Writes items in batches of at most `most`; at most `limit` may wait."""
+
+    def __init__(self, write: Callable[[list[Item]], Awaitable[list[Answer]]], *, most: int, limit: int) -> None:
+        self._write = write
+        self._most = most
+        self._limit = limit
+        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self.refused_at = -1.0  # monotonic seconds
+
+    def submit(self, item: Item) -> asyncio.Future[Answer]:
+        """The answer to come. Raises Overloaded."""
+        if len(self._waiting) >= self._limit:
+            self.refused_at = time.monotonic()
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((item, future))
+        if self._writer is None:
+            self._writer = loop.create_task(self._drain())
+        return future
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                try:
+                    answers = await self._write([item for item, _ in batch])
+                except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait
+                    for _, future in batch:
+                        if not future.done():
+                            future.set_exception(error)
+                else:
+                    for (_, future), answer in zip(batch, answers, strict=True):
+                        if not future.done():
+                            future.set_result(answer)
+        finally:
+            self._writer = None
+
+    async def drained(self) -> None:
+        """Waits until nothing waits."""
+        while self._writer is not None:
+            await asyncio.wait({self._writer})

@@ -1,0 +1,90 @@
+"""Reads the outbox of one shard: look at the incidents it names, take note of who must be told, then acknowledge.
+
+A notification only says "look here". It is deleted once every delivery has a record and a chore in Redis, so a
+notifier may die at any point: before that the entry is claimed by another, after that the chore comes due.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from notifier.desks import Desks
+from runtime.logs import log
+from store import channels, heartbeats, incidents, notifications
+from store.database import Database
+from store.errors import Unavailable
+from store.keys import Shard
+from store.notifications import Notification, Reader
+
+CLAIM_EVERY_S: Final = 2.0
+CLAIM_IDLE_MS: Final = 5_000  # taking note lasts milliseconds: an entry this old has lost its notifier
+AWAY_S: Final = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+class Consumer:
+    """Reads one shard."""
+
+    def __init__(self, db: Database, shard: Shard, desks: Desks, name: str) -> None:
+        self._db = db
+        self._shard = shard
+        self._desks = desks
+        self._reader = Reader(db, shard, name)
+        self._claimed_at = float("-inf")
+        self._away = False
+        self.read_at = float("-inf")  # monotonic seconds
+
+    async def run(self) -> None:
+        """Reads for ever; a Redis that is away is waited for."""
+        try:
+            while True:
+                try:
+                    await self._step()
+                except Unavailable as error:
+                    if not self._away:
+                        log(logger, logging.WARNING, "redis_away", shard=self._shard.number, reason=str(error))
+                    self._away = True
+                    await asyncio.sleep(AWAY_S)
+                else:
+                    self._away = False
+                    self.read_at = time.monotonic()
+        finally:
+            await self._reader.aclose()
+
+    async def _step(self) -> None:
+        if self._away or self._claimed_at < 0:
+            await self._reader.make_group()
+        for notification in await self._reader.read():
+            await self._look(notification)
+        if time.monotonic() - self._claimed_at > CLAIM_EVERY_S:
+            for notification in await self._reader.claim(idle_ms=CLAIM_IDLE_MS):
+                await self._look(notification)
+            self._claimed_at = time.monotonic()
+
+    async def _look(self, notification: Notification) -> None:
+        pairs = await self._pairs(notification)
+        every = [pair for found in pairs.values() for pair in found]
+        await notifications.enlist(self._db, self._shard, notification.entry, every)
+        for project, found in pairs.items():
+            self._desks.put(project, found)
+
+    async def _pairs(self, notification: Notification) -> dict[str, list[tuple[str, str]]]:
+        """(incident, channel) pairs by project."""
+        if notification.deliveries:
+            named = await incidents.get_many(self._db, [incident for incident, _ in notification.deliveries])
+            pairs: dict[str, list[tuple[str, str]]] = {}
+            for pair, incident in zip(notification.deliveries, named, strict=True):
+                pairs.setdefault(incident.project if incident else "", []).append(pair)
+            return pairs
+        found = [i for i in await incidents.get_many(self._db, notification.incidents) if i is not None]
+        owners = await heartbeats.get_many(self._db, [i.heartbeat for i in found], deleted=True)
+        everyone = tuple(channel.id for channel in await channels.of_project(self._db, notification.project))
+        told = []
+        for incident, heartbeat in zip(found, owners, strict=True):
+            chosen = heartbeat.settings.channels if heartbeat else None
+            # Whom an incident is told to is settled at the first look: the end goes to those who heard the beginning.
+            receivers = incident.channels or (everyone if chosen is None else chosen)
+            told += [(incident.id, channel) for channel in receivers]
+        return {notification.project: told}

@@ -1,0 +1,55 @@
+"""How long, how many, how big: the bounds of every field that a stranger or an operator can fill.
+
+Lengths count characters (code points) unless the name says bytes; durations are whole seconds. Both ends are allowed.
+"""
+
+import re
+from typing import Final
+
+DAY: Final = 86_400  # seconds
+
+NAME_MIN: Final = 1
+NAME_MAX: Final = 100  # characters; also slugs, projects, channels, fleets
+
+PERIOD_MIN: Final = 1  # seconds
+PERIOD_MAX: Final = 366 * DAY  # seconds: a yearly job, in a leap year too
+PERIOD_DEFAULT: Final = DAY
+GRACE_MIN: Final = 0
+GRACE_MAX: Final = 366 * DAY  # seconds
+GRACE_DEFAULT: Final = 3_600
+RUNTIME_MIN: Final = 1  # seconds a run may take
+RUNTIME_MAX: Final = 366 * DAY
+RUNTIME_DEFAULT_MIN: Final = 60  # seconds: the default is the grace, but never less than this
+MISSES_MIN: Final = 1
+MISSES_MAX: Final = 100
+SCHEDULE_MAX: Final = 100  # characters of a cron or OnCalendar expression: a parser's work is bounded by its input
+
+TAGS_MAX: Final = 20
+TAG_MAX: Final = 50  # characters
+TEXT_MAX: Final = 2_000  # characters of an alert or recovery text
+
+PRIORITY_MIN: Final = 0
+PRIORITY_MAX: Final = 10  # Gotify's scale
+PRIORITY_DEFAULT: Final = 8  # the lowest that phones show as a loud pop-up
+PRIORITY_LOUD: Final = 8  # from here on a message may wake people
+
+OUTPUT_MAX_BYTES: Final = 10_000  # tail kept of what a job sent with its ping
+
+URL_MAX: Final = 2_000  # characters of a channel's URL
+TOKEN_MAX: Final = 500  # characters of a foreign token; never judged by its look
+EMAIL_MAX: Final = 254  # characters of an address: what fits RFC 5321's path of 256 with its angle brackets
+EMAILS_MAX: Final = 20  # addresses of one channel
+SECRET_MIN_BYTES: Final = 24  # of a webhook secret, as Standard Webhooks has it
+SECRET_MAX_BYTES: Final = 64
+
+# C0, DEL and C1 controls and the two Unicode line ends could start a new header; the bidirectional overrides could
+# make a name read as another; lone surrogates cannot be encoded at all. Joiners stay: emoji are made of them.
+_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+def clean(text: str) -> str:
+    """The text on one line: each run of control characters becomes one space, the ends are stripped.
+
+    For names and titles, which end up in mail subjects and headers. Cleaning twice changes nothing.
+    """
+    return _UNSAFE.sub(" ", text).strip()

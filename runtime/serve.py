@@ -1,0 +1,125 @@
+"""Runs an application on uvicorn, and a process from its first line to its exit status.
+
+DESIGN. Stopping is cancellation, in one place: the first SIGTERM or SIGINT cancels the main coroutine, a `serve` that
+is cancelled drains its requests before it lets go, and whatever stands around it (the embedded server) is unwound after
+it like any other block. uvicorn's own signal handling is off: it ends by raising the signal once more, so a process
+that stopped as asked would report -15 or a KeyboardInterrupt. A second signal stops the waiting.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from runtime.errors import StartError
+from runtime.listen import listen
+from runtime.logs import log
+
+BACKLOG = 2048  # connections the kernel holds while we are busy; it caps this at net.core.somaxconn
+KEEP_ALIVE_S = 75  # longer than the 60 s of common load balancers: the side that closes first must not be ours
+DRAIN_S = 10  # for requests under way when we are told to stop
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[int], None] | None = None,
+    http: type[asyncio.Protocol] | str = "httptools",
+    backlog: int = BACKLOG,
+    drain_s: int = DRAIN_S,
+) -> None:
+    """Serve until cancelled, then drain for up to `drain_s`; `ready` gets the bound port once requests are taken.
+
+    Raises StartError if the address cannot be had or the application's lifespan fails.
+    """
+    with contextlib.ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(sock) for sock in listen(host, port, backlog)]
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http=http,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # whom to believe is each role's setting
+            backlog=backlog,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=drain_s,
+        )
+        server = _Server(config, ready)
+        task = asyncio.create_task(server.run_until_told(sockets), name="serve")
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            await server.stop(task)
+            raise
+        await task
+
+
+def run(main: Coroutine[Any, Any, None]) -> int:
+    """Run a process' main coroutine on uvloop and answer its exit status: 0 at its end or by a signal, 1 on errors."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_signal(main))
+    except StartError as error:
+        sys.stderr.write(f"flatline: {error}\n")
+        return 1
+    except Exception as error:  # noqa: BLE001  logged here, because the interpreter's own report masks no secrets
+        log(logger, logging.CRITICAL, "crashed", error)
+        return 1
+    return 0
+
+
+async def _until_signal(main: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.create_task(main, name="main")
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._ready and sockets and self.started:
+            self._ready(sockets[0].getsockname()[1])
+
+    async def run_until_told(self, sockets: list[socket.socket]) -> None:
+        try:
+            await self.serve(sockets)
+        except SystemExit:  # uvicorn's word for a failed lifespan; it must not tear through the event loop
+            raise StartError("the application did not start, the log above says why") from None
+
+    async def stop(self, task: asyncio.Task[None]) -> None:
+        self.should_exit = True
+        if not self.started:
+            task.cancel()  # nobody is served yet, and the lifespan may wait for a Redis that never comes
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()  # told twice: requests and lifespan end with the loop
+            await asyncio.wait({task})
