@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 
-from console.app import Console
+from console.app import context_of
+from console.app import routes as console_routes
+from console.errors import on_http_error
 from console.settings import ConsoleSettings
 from flatline import embedded, roles
 from ingest.app import Ingest
@@ -68,11 +71,10 @@ def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]"
     ingest = Ingest(db, settings, registry)
     sweeper = Sweeper(db, registry)
     notifier = Notifier(db, settings, registry)
-    console = Console(db, settings, registry)
 
     async def is_ready() -> Mapping[str, str]:
-        probes: dict[str, str] = {}
-        for role in (ingest, sweeper, notifier, console):
+        probes = {"redis": await db.check()}
+        for role in (ingest, sweeper, notifier):
             probes |= await role.ready()
         return probes
 
@@ -82,8 +84,8 @@ def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]"
         async with notifier.running(), sweeper.running(), ingest.running(port):
             yield
 
-    routes = [*ingest.routes, *console.routes, *health.routes("up", is_ready, registry)]
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=console.exception_handlers)
+    routes = [*ingest.routes, *console_routes(context_of(db, settings)), *health.routes("up", is_ready, registry)]
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: on_http_error})
 
 
 def api_key(data: Path) -> tuple[str, bool]:

@@ -20,6 +20,7 @@ from store.errors import Unavailable
 
 PACE_S: Final = 0.1
 SLOWEST_S: Final = 1.0
+DEAF_S: Final = 1.0  # without a pulse: then Redis records a window in which nobody is judged
 DEADLINE_S: Final = 5.0  # for one pulse: then the connection is made anew
 ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what we may listen on
 
@@ -32,6 +33,7 @@ class Pulse:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._path = f"/pulse/{secrets.token_urlsafe(24)}"
+        self._heard_at = time.monotonic()
         self._hears = True
 
     def route(self) -> Route:
@@ -80,6 +82,11 @@ class Pulse:
 
     def _tell(self, *, hears: bool, reason: str) -> None:
         self._node.metrics.pulses.labels("ok" if hears else "withheld").inc()
-        if hears != self._hears:
-            log(logger, logging.INFO if hears else logging.WARNING, "hearing" if hears else "deaf", reason=reason)
-        self._hears = hears
+        if hears:
+            self._heard_at = time.monotonic()
+            if not self._hears:
+                log(logger, logging.INFO, "hearing")
+            self._hears = True
+        elif self._hears and time.monotonic() - self._heard_at > DEAF_S:
+            log(logger, logging.WARNING, "deaf", reason=reason)
+            self._hears = False

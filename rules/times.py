@@ -18,11 +18,11 @@ def clock_time(ms: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """The two largest units: ``1 h 5 min``, ``3 s``; never negative."""
+    """The two largest units: ``1 h 5 min``, ``3 s``."""
     rest = max(0, int(seconds))
     parts = []
     for size, unit in UNITS:
         amount, rest = divmod(rest, size)
         if amount:
             parts.append(f"{amount} {unit}")
-    return " ".join(parts[:2]) or "0 s"
+    return " ".join(parts[:2]) or "less than a second"

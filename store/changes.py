@@ -1,10 +1,10 @@
 """What ingest nodes cache of a heartbeat, and how they learn to forget it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from store.database import Database
+from store.database import Database, mapped
 from store.records import span_ms
 
 #: The longest that a node may trust its cache, seconds. An edit holds a live deadline back for as long (common.lua).
@@ -70,7 +70,5 @@ class Changes:
 
 
 def _fields(fields: Any) -> tuple[str, int]:
-    record: Mapping[bytes, bytes] = (
-        fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
-    )
+    record = mapped(fields)
     return record[b"id"].decode(), int(record[b"n"])

@@ -72,6 +72,11 @@ class Database:
         return "" if policy == "noeviction" else f"maxmemory-policy is {policy}, must be noeviction"
 
 
+def mapped(answer: Any) -> dict[bytes, bytes]:
+    """Fields and values, whether redis-py has paired them already or not."""
+    return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+
+
 def scored(flat: Sequence[bytes]) -> list[tuple[str, float]]:
     """The answer to WITHSCORES: member, score, member, ..."""
     return [(member.decode(), float(score)) for member, score in zip(flat[::2], flat[1::2], strict=True)]

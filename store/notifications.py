@@ -7,7 +7,7 @@ from typing import Any, Final
 from redis.exceptions import RedisError, ResponseError
 
 from store import connection
-from store.database import GROUP, Database, reason
+from store.database import GROUP, Database, mapped, reason
 from store.errors import Unavailable
 from store.keys import Shard
 
@@ -70,8 +70,9 @@ class Reader:
     async def _forget_dead_consumers(self) -> None:
         """Every start has a new name; the old ones would gather for ever."""
         for consumer in await self._db.execute("XINFO", "CONSUMERS", self._shard.notifications, GROUP):
-            if consumer["pending"] == 0 and consumer["idle"] > DEAD_CONSUMER_MS:
-                await self._db.execute("XGROUP", "DELCONSUMER", self._shard.notifications, GROUP, consumer["name"])
+            found: dict[bytes, Any] = mapped(consumer)
+            if found[b"pending"] == 0 and found[b"idle"] > DEAD_CONSUMER_MS:
+                await self._db.execute("XGROUP", "DELCONSUMER", self._shard.notifications, GROUP, found[b"name"])
 
     async def aclose(self) -> None:
         await self._blocking.aclose()
@@ -95,8 +96,7 @@ def _parse(entries: Iterable[Any]) -> list[Notification]:
     for entry, fields in entries:
         if fields is None:  # deleted meanwhile
             continue
-        record = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
-        text = {key.decode(): value.decode() for key, value in record.items()}
+        text = {key.decode(): value.decode() for key, value in mapped(fields).items()}
         pairs = (delivery.partition(":") for delivery in text.get("deliveries", "").split())
         found.append(
             Notification(

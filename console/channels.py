@@ -1,0 +1,65 @@
+"""What can be done with channels. Nothing is sent when one is made or changed; a test is asked for by itself.
+
+A URL is checked for its form only. Whether its host may be reached is the notifier's to say, each time it sends: names
+resolve anew, and the networks that are allowed are a setting of the notifier.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from console import answers, views
+from console.errors import Invalid
+from console.routing import Call
+from console.schemas import ChannelCreate, ChannelPatch
+from rules.channels import FieldError, check, make_secret
+from store import channels, deliveries
+
+
+async def create(call: Call[ChannelCreate]) -> answers.Channel:
+    """Make a channel. A webhook without a secret gets one, shown in this answer only."""
+    given = call.given
+    settings, made = _checked(given.kind, given.settings), {}
+    if given.kind == "webhook" and "secret" not in settings:
+        made = {"secret": make_secret()}
+    channel = await channels.create(call.context.db, given.name, given.kind, {**settings, **made})
+    return views.channel(channel, reveal=made)
+
+
+async def page(call: Call[None]) -> answers.Channels:
+    """List all channels, the oldest first."""
+    found = await channels.of_project(call.context.db)
+    return answers.Channels(channels=tuple(views.channel(channel) for channel in found))
+
+
+async def get(call: Call[None]) -> answers.Channel:
+    """Read a channel, without its secrets."""
+    return views.channel(await channels.get(call.context.db, call.id))
+
+
+async def change(call: Call[ChannelPatch]) -> answers.Channel:
+    """Change what is sent, and nothing else; a secret sent as null, as it is shown, stays too."""
+    channel = await channels.get(call.context.db, call.id)
+    secrets = views.secret_fields(channel.kind)
+    sent = {name: value for name, value in call.given.settings.items() if value is not None or name not in secrets}
+    settings = _checked(channel.kind, {**channel.settings, **sent})
+    return views.channel(await channels.edit(call.context.db, channel, call.given.name or channel.name, settings))
+
+
+async def delete(call: Call[None]) -> None:
+    """Delete a channel; what waits for it is dropped."""
+    await channels.delete(call.context.db, call.id)
+
+
+async def test(call: Call[None]) -> answers.TestAsked:
+    """Send a test message; the delivery tells what became of it."""
+    channel = await channels.get(call.context.db, call.id)
+    return answers.TestAsked(delivery=(await deliveries.send_test(call.context.db, channel.id)).id)
+
+
+def _checked(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return check(kind, settings)
+    except FieldError as error:
+        if error.field == "kind":
+            raise Invalid(str(error), field="kind") from None
+        raise Invalid(f"settings.{error}", field=f"settings.{error.field}") from None

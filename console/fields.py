@@ -1,0 +1,121 @@
+"""What single values of a request must be: checks whose ValueError continues the sentence "<field> …", with a schema.
+
+They stand in place of pydantic's own, which tell one limit at a time and do not know units.
+"""
+
+import re
+from base64 import b64decode
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, PlainValidator
+
+from rules import limits
+
+RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+DIGITS: Final = re.compile(r"[0-9]{1,9}")  # int() would also take 1_000 and other scripts' digits
+
+
+def whole(least: int, most: int, unit: str = "", *, text: bool = False) -> Any:
+    """A whole number; `text`: as a query string has it."""
+    days = f" ({most // limits.DAY} days)" if unit == "seconds" and most % limits.DAY == 0 else ""
+    between = f"between {least} and {most}" + (f" {unit}" if unit else "") + days
+
+    def check(value: object) -> int:
+        if text and isinstance(value, str) and DIGITS.fullmatch(value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"must be a whole number {between}")  # noqa: TRY004 - pydantic collects ValueErrors
+        if not least <= value <= most:
+            raise ValueError(f"must be {between}, got {value}")
+        return value
+
+    return PlainValidator(check, json_schema_input_type=Annotated[int, Field(ge=least, le=most)])
+
+
+def line(most: int) -> Any:
+    """A text on one line. Refused rather than cleaned: what one saves is what one reads."""
+
+    def check(value: object) -> str:
+        text = _text(value, 1, most)
+        if limits.clean(text) != text:
+            raise ValueError("must have no control characters and no spaces at its ends")
+        return text
+
+    return PlainValidator(check, json_schema_input_type=Annotated[str, Field(min_length=1, max_length=most)])
+
+
+def prose(most: int) -> Any:
+    """A text of many lines, whose ends become plain newlines."""
+
+    def check(value: object) -> str:
+        text = _text(value, 0, most).replace("\r\n", "\n")
+        if any(limits.clean(part) != part.strip() for part in re.split(r"[\n\t]", text)):
+            raise ValueError("must have no control characters but newline and tab")
+        return text
+
+    return PlainValidator(check, json_schema_input_type=Annotated[str, Field(max_length=most)])
+
+
+def pattern(regex: str, must: str) -> Any:
+    """A text of a fixed form."""
+    form = re.compile(regex)
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not form.fullmatch(value):
+            raise ValueError(must)
+        return value
+
+    return PlainValidator(check, json_schema_input_type=Annotated[str, Field(pattern=f"^{regex}$")])
+
+
+def cursor(form: bytes) -> Any:
+    """A position in a list, as the store encodes it; `form`: of the bytes inside."""
+    inside = re.compile(form, re.DOTALL)
+
+    def check(value: object) -> str:
+        with suppress(ValueError):
+            if isinstance(value, str) and inside.fullmatch(b64decode(value, b"-_", validate=True)):
+                return value
+        raise ValueError("must be the next_cursor of another page of this list")
+
+    return PlainValidator(check, json_schema_input_type=str)
+
+
+def moment() -> Any:
+    """An RFC 3339 time with its zone; becomes ms since the epoch."""
+
+    def check(value: object) -> int:
+        if not isinstance(value, str) or not RFC_3339.fullmatch(value.upper()):
+            raise ValueError("must be an RFC 3339 time with its zone, as in 2030-01-31T09:00:00Z")
+        try:
+            return int(datetime.fromisoformat(value.upper()).timestamp() * 1000)
+        except ValueError:
+            raise ValueError("must be a day and a time that exist") from None
+
+    schema = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    return PlainValidator(check, json_schema_input_type=schema)
+
+
+def several(most: int | None = None) -> tuple[Any, Any]:
+    """Distinct entries, at most so many: the constraint and the schema of a tuple's annotation."""
+
+    def check(values: tuple[str, ...]) -> tuple[str, ...]:
+        if most is not None and len(values) > most:
+            raise ValueError(f"must have at most {most} entries, got {len(values)}")
+        if len(set(values)) < len(values):
+            raise ValueError("must not name the same entry twice")
+        return values
+
+    schema: dict[str, Any] = {"uniqueItems": True} if most is None else {"uniqueItems": True, "maxItems": most}
+    return Field(strict=False, json_schema_extra=schema), AfterValidator(check)
+
+
+def _text(value: object, least: int, most: int) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")  # noqa: TRY004 - pydantic collects ValueErrors
+    if not least <= len(value) <= most:
+        bounds = f"at most {most}" if least == 0 else f"{least} to {most}"
+        raise ValueError(f"must have {bounds} characters, got {len(value)}")
+    return value

@@ -1,0 +1,101 @@
+"""The OpenAPI 3.1 document, built from the table of the API and the models: what is not in the code is not in it."""
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from console.answers import Error
+from console.auth import HEADERS
+from console.routing import IDS, Row
+from console.schemas import Body
+
+REF: Final = "#/components/schemas/"
+SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
+    "open": [],
+    "bearer": [{"bearer": []}],
+    "push": [{name: []} for name in ("bearer", *HEADERS)],
+}
+ERRORS: Final = {
+    400: "The body is not a JSON object.",
+    401: "No key, or a wrong one.",
+    404: "There is no such record.",
+    413: "The body is too large.",
+    422: "A value cannot be taken; `field` names it.",
+    500: "An error of ours.",
+    503: "Redis cannot be reached; try again.",
+}
+
+
+def build(table: Sequence[Row]) -> dict[str, Any]:
+    paths: dict[str, dict[str, Any]] = {}
+    for row in table:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
+    schemes = {name: {"type": "apiKey", "in": "header", "name": header} for name, header in HEADERS.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "flatline", "version": version("flatline"), "license": {"name": "BSD-3-Clause"}},
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(table),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}, **schemes},
+        },
+    }
+
+
+def _operation(row: Row) -> dict[str, Any]:
+    has_body = row.takes is not None and issubclass(row.takes, Body)
+    operation: dict[str, Any] = {
+        "operationId": "_".join(re.findall(r"\w+", f"{row.method.lower()} {row.path}")),
+        "summary": (row.handler.__doc__ or "").partition("\n")[0],
+        "tags": [re.findall(r"\w+", row.path.removeprefix("/api"))[0]],
+        "security": SECURITY[row.key],
+        "parameters": [*_path_parameters(row), *([] if has_body else _query_parameters(row))],
+        "responses": {str(row.status): _response("Done.", row.answers), **_errors(row, has_body=has_body)},
+    }
+    if row.takes and issubclass(row.takes, Body):
+        schema = _ref(row.takes) if row.takes.required else {"anyOf": [_ref(row.takes), {"type": "null"}]}
+        operation["requestBody"] = {"required": row.takes.required, "content": _json(schema)}
+    return operation
+
+
+def _path_parameters(row: Row) -> list[dict[str, Any]]:
+    names = re.findall(r"\{(\w+)\}", row.path)
+    schemas = {name: {"type": "string", "pattern": f"^{IDS[name]}$"} for name in names}
+    return [{"name": name, "in": "path", "required": True, "schema": schemas[name]} for name in names]
+
+
+def _query_parameters(row: Row) -> list[dict[str, Any]]:
+    schema = row.takes.model_json_schema() if row.takes else {"properties": {}}
+    needed = schema.get("required", [])
+    fields = schema["properties"].items()
+    return [{"name": name, "in": "query", "required": name in needed, "schema": field} for name, field in fields]
+
+
+def _errors(row: Row, *, has_body: bool) -> dict[str, Any]:
+    keyed, addressed, checked = row.key != "open", "{" in row.path, row.takes is not None
+    can = {400: has_body, 401: keyed, 404: addressed, 413: has_body, 422: checked, 500: True, 503: keyed}
+    return {str(status): _response(ERRORS[status], Error) for status in ERRORS if can[status]}
+
+
+def _schemas(table: Sequence[Row]) -> dict[str, Any]:
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Error, "serialization")]
+    models += [(row.takes, "validation") for row in table if row.takes]
+    models += [(row.answers, "serialization") for row in table if row.answers]
+    _, definitions = models_json_schema(models, ref_template=REF + "{model}")
+    return dict(definitions["$defs"])
+
+
+def _response(description: str, model: type[BaseModel] | None) -> dict[str, Any]:
+    return {"description": description, **({"content": _json(_ref(model))} if model else {})}
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _ref(model: type[BaseModel]) -> dict[str, Any]:
+    return {"$ref": REF + model.__name__}

@@ -1,0 +1,125 @@
+"""A row of the table becomes a route: method, key, id, body, handler, answer, and every error in the API's shape."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from console.auth import Access, Keys
+from console.errors import NO_STORE, ApiError, Internal, MethodNotAllowed, NotFound, Unavailable
+from console.reading import read
+from runtime.logs import log
+from store import errors as store_errors
+from store.database import Database
+
+RETRY_AFTER_S: Final = 1
+
+#: The parameters of paths, by name; the name is also the word of a 404.
+IDS: Final = {
+    "heartbeat": "[0-9a-f]{12}",
+    "channel": "[0-9a-f]{12}",
+    "incident": "[0-9a-f]{12}-[0-9]{1,16}",
+    "delivery": "[0-9a-f]{12}-[0-9]{1,16}:[0-9a-f]{12}",
+}
+
+G = TypeVar("G")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What handlers work with; one per application."""
+
+    db: Database
+    keys: Keys
+    public_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[G]):
+    """One request, checked: `id` from the path, `given` the body or the query."""
+
+    context: Context
+    id: str
+    given: G
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operation. `takes` None: body and query are ignored. `answers` None: the answer is empty."""
+
+    method: str
+    path: str
+    handler: Callable[[Call[Any]], Awaitable[BaseModel | None]]
+    takes: type[BaseModel] | None
+    answers: type[BaseModel] | None
+    status: int = 200
+    key: Access = "bearer"
+
+    async def answer(self, context: Context, request: Request) -> Response:
+        context.keys.check(request.headers, self.key)
+        for name, value in request.path_params.items():
+            if not re.fullmatch(IDS[name], value):
+                raise NotFound(f"no such {name}")
+        given = await read(request, self.takes) if self.takes else None
+        found = await self.handler(Call(context, next(iter(request.path_params.values()), ""), given))
+        body = b"" if found is None else found.model_dump_json().encode()
+        return Response(body, self.status, NO_STORE, None if found is None else "application/json")
+
+
+class Endpoint:
+    """All operations of one path, as an ASGI application."""
+
+    def __init__(self, context: Context, rows: Sequence[Row]) -> None:
+        self._context = context
+        self._rows = {row.method: row for row in rows}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ApiError as error:
+            response = error.response()
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 - logged once, answered without details
+            log(logger, logging.ERROR, "request_failed", error, method=request.method, path=self._path)
+            response = Internal("something went wrong on our side; the log says what").response()
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        row = self._rows.get("GET" if request.method == "HEAD" else request.method)
+        if row is None:
+            raise MethodNotAllowed("this method is not allowed here", headers={"allow": self._allow})
+        try:
+            return await row.answer(self._context, request)
+        except store_errors.NotFound as error:
+            raise NotFound(str(error)) from None
+        except store_errors.Unavailable as error:
+            log(logger, logging.WARNING, "store_unavailable", reason=str(error), method=row.method, path=row.path)
+            headers = {"retry-after": str(RETRY_AFTER_S)}
+            raise Unavailable("the store cannot be reached; nothing is lost, try again", headers=headers) from None
+
+    @property
+    def _path(self) -> str:
+        return next(iter(self._rows.values())).path
+
+    @property
+    def _allow(self) -> str:
+        return ", ".join(sorted({*self._rows, *(["HEAD"] if "GET" in self._rows else [])}))
+
+
+def routes_of(table: Sequence[Row], context: Context) -> list[Route]:
+    """One route per path, in the order of the table."""
+    paths: dict[str, list[Row]] = {}
+    for row in table:
+        paths.setdefault(row.path, []).append(row)
+    return [Route(path, Endpoint(context, rows), name=path) for path, rows in paths.items()]

@@ -1,0 +1,116 @@
+"""What requests may hold, in a body or in a query string; whatever is not named here is refused."""
+
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from console.fields import cursor, line, moment, pattern, prose, several, whole
+from rules import limits
+
+PAUSE_MAX: Final = 10 * 366 * limits.DAY  # seconds; for longer, pause without an end
+PAGE_MAX: Final = 500
+
+Name = Annotated[str, line(limits.NAME_MAX)]
+Tag = Annotated[str, line(limits.TAG_MAX)]
+ChannelId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a channel")]
+PeriodS = Annotated[int, whole(limits.PERIOD_MIN, limits.PERIOD_MAX, "seconds")]
+GraceS = Annotated[int, whole(limits.GRACE_MIN, limits.GRACE_MAX, "seconds")]
+RuntimeS = Annotated[int, whole(limits.RUNTIME_MIN, limits.RUNTIME_MAX, "seconds")]
+Misses = Annotated[int, whole(limits.MISSES_MIN, limits.MISSES_MAX)]
+Priority = Annotated[int, whole(limits.PRIORITY_MIN, limits.PRIORITY_MAX)]
+Text = Annotated[str, prose(limits.TEXT_MAX)]
+PageSize = Annotated[int, whole(1, PAGE_MAX, text=True)]
+HeartbeatCursor = Annotated[str, cursor(rb"[^\0]+\0[0-9a-f]{12}")]
+IncidentCursor = Annotated[str, cursor(rb"(open|resolved)\t[0-9]{1,16}\t[0-9a-f]{12}-[0-9]{1,16}")]
+
+
+class Body(BaseModel):
+    """A JSON object. `required` False: an empty body and null are as good as {}."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    required: ClassVar[bool] = True
+
+
+class Query(BaseModel):
+    """What stands behind the question mark."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """In a change, what is not sent stays as it is."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class HeartbeatCreate(Body):
+    """`channels` null = all of the project. `max_runtime` null = the grace, at least a minute."""
+
+    name: Name
+    period: PeriodS = limits.PERIOD_DEFAULT
+    grace: GraceS = limits.GRACE_DEFAULT
+    misses: Misses = 1
+    max_runtime: RuntimeS | None = None
+    tags: Annotated[tuple[Tag, ...], *several(limits.TAGS_MAX)] = ()
+    channels: Annotated[tuple[ChannelId, ...], *several()] | None = None
+    alert_text: Text = ""
+    recovery_text: Text = ""
+    priority: Priority = limits.PRIORITY_DEFAULT
+    resume_on_ping: bool = False
+
+
+class HeartbeatPatch(HeartbeatCreate):
+    """Only what is sent is changed."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    name: Name = ""
+
+
+class Pause(Body):
+    """Without an end the pause lasts until it is resumed."""
+
+    required: ClassVar[bool] = False
+    for_: Annotated[int, whole(1, PAUSE_MAX, "seconds")] | None = Field(None, alias="for")
+    until: Annotated[int, moment()] | None = None
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.for_ is not None and self.until is not None:
+            raise ValueError("send either for or until, not both")
+        return self
+
+
+class ChannelCreate(Body):
+    """`settings` depend on the kind; see the guide to channels."""
+
+    name: Name
+    kind: str
+    settings: dict[str, Any]
+
+
+class ChannelPatch(Body):
+    """Only what is sent is changed, also within `settings`; a secret sent as null stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    name: Name = ""
+    settings: dict[str, Any] = {}
+
+
+class HeartbeatQuery(Query):
+    limit: PageSize = 100
+    cursor: HeartbeatCursor | None = None
+    status: Literal["pending", "up", "late", "down", "paused"] | None = None
+    tag: Tag | None = None
+
+
+class IncidentQuery(Query):
+    limit: PageSize = 100
+    cursor: IncidentCursor | None = None
+    status: Literal["open", "resolved"] | None = None
+
+
+class DeliveryQuery(Query):
+    """Only dead letters are listed; the others stand with their incident."""
+
+    status: Literal["dead"]
+    limit: PageSize = 100
