@@ -19,7 +19,7 @@ Time = Annotated[
 
 
 class Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, json_schema_serialization_defaults_required=True)
 
 
 class Heartbeat(Answer):

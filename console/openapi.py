@@ -51,7 +51,7 @@ def _operation(row: Row) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": "_".join(re.findall(r"\w+", f"{row.method.lower()} {row.path}")),
         "summary": (row.handler.__doc__ or "").partition("\n")[0],
-        "tags": [re.findall(r"\w+", row.path.removeprefix("/api"))[0]],
+        "tags": [row.handler.__module__.rpartition(".")[2]],
         "security": SECURITY[row.key],
         "parameters": [*_path_parameters(row), *([] if has_body else _query_parameters(row))],
         "responses": {str(row.status): _response("Done.", row.answers), **_errors(row, has_body=has_body)},
@@ -83,7 +83,7 @@ def _errors(row: Row, *, has_body: bool) -> dict[str, Any]:
 
 def _schemas(table: Sequence[Row]) -> dict[str, Any]:
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Error, "serialization")]
-    models += [(row.takes, "validation") for row in table if row.takes]
+    models += [(row.takes, "validation") for row in table if row.takes and issubclass(row.takes, Body)]
     models += [(row.answers, "serialization") for row in table if row.answers]
     _, definitions = models_json_schema(models, ref_template=REF + "{model}")
     return dict(definitions["$defs"])

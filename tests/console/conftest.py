@@ -1,0 +1,158 @@
+"""A console on a real server, and a client that holds every answer against the OpenAPI document."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+from multidict import CIMultiDictProxy
+from starlette.types import ASGIApp
+
+from console.app import create_app
+from console.settings import ConsoleSettings
+from runtime.serve import serve
+from store.arrivals import Lane, Ping
+from store.database import Database, opened
+
+KEY = "кey-with-thirty-two-characters-or-more"  # its first letter is Cyrillic: keys are bytes
+PUBLIC_URL = "https://ping.example.org/alive"
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: Any
+
+    @property
+    def error(self) -> dict[str, Any]:
+        assert self.status >= 400, self.body
+        error: dict[str, Any] = self.body["error"]
+        return error
+
+
+class Api:
+    """`call` with the right key unless told otherwise; json=… or data=… is the body."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self.url = url
+        self.document: dict[str, Any] = {}
+
+    async def call(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, key: str | None = KEY, **body: Any
+    ) -> Answer:
+        sent = {**({"Authorization": "Bearer " + _raw(key)} if key else {}), **(headers or {})}
+        async with self._session.request(method, self.url + path, headers=sent, **body) as response:
+            text = await response.read()
+            is_json = response.content_type == "application/json" and text
+            answer = Answer(response.status, response.headers, await response.json() if is_json else text)
+        self._check(method, path.partition("?")[0], answer)
+        return answer
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        return await self.call("GET", path, **options)
+
+    async def post(self, path: str, json: Any = None, **options: Any) -> Answer:
+        return await self.call("POST", path, **({"json": json} if json is not None else {}), **options)
+
+    async def patch(self, path: str, json: Any) -> Answer:
+        return await self.call("PATCH", path, json=json)
+
+    async def delete(self, path: str) -> Answer:
+        return await self.call("DELETE", path)
+
+    async def heartbeat(self, name: str = "backup", **settings: Any) -> dict[str, Any]:
+        answer = await self.post("/api/heartbeats", {"name": name, **settings})
+        assert answer.status == 201, answer.body
+        made: dict[str, Any] = answer.body
+        return made
+
+    async def channel(self, **settings: Any) -> dict[str, Any]:
+        given = {"name": "ops", "kind": "webhook", "settings": {"url": "https://hooks.example.org/x", **settings}}
+        answer = await self.post("/api/channels", given)
+        assert answer.status == 201, answer.body
+        made: dict[str, Any] = answer.body
+        return made
+
+    def _check(self, method: str, path: str, answer: Answer) -> None:
+        """Path, method and status must be declared, and the body must be what is declared for them."""
+        paths: dict[str, Any] = self.document.get("paths", {})
+        found = (
+            [path] if path in paths else [one for one in paths if re.fullmatch(re.sub(r"\{\w+}", "[^/]+", one), path)]
+        )
+        operation = paths[found[0]].get(method.lower()) if found else None
+        if not self.document or not path.startswith(("/api", "/heartbeat")):
+            return
+        if operation is None:
+            assert answer.status in {404, 405}, f"{method} {path} is not declared"
+            self._validate(answer.body, {"$ref": "#/components/schemas/Error"})
+            return
+        declared = operation["responses"].get(str(answer.status))
+        assert declared, f"{method} {found[0]}: {answer.status} is not declared"
+        if "content" in declared:
+            self._validate(answer.body, declared["content"]["application/json"]["schema"])
+        else:
+            assert answer.body == b""
+
+    def _validate(self, body: Any, schema: dict[str, Any]) -> None:
+        whole = {**schema, "components": self.document["components"]}
+        Draft202012Validator(whole, format_checker=FormatChecker()).validate(body)
+
+
+def _raw(key: str) -> str:
+    """So that aiohttp sends the key's bytes as they are."""
+    return key.encode().decode("utf-8", "surrogateescape")
+
+
+@contextlib.asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[Api]:
+    """The application on a free port, and a client of it."""
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve(app, host="127.0.0.1", port=0, ready=port.set_result))
+    await asyncio.wait({task, port}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        await task
+    try:
+        async with aiohttp.ClientSession() as session:
+            api = Api(session, f"http://127.0.0.1:{await port}")
+            api.document = (await api.get("/api/openapi.json", key=None)).body
+            yield api
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def settings(redis_url: str) -> ConsoleSettings:
+    return ConsoleSettings(redis_url=redis_url, port=0, public_url=PUBLIC_URL, api_key=KEY)
+
+
+@pytest.fixture
+async def api(redis_url: str) -> AsyncIterator[Api]:
+    """A console of its own, on the newest server."""
+    async with served(create_app(settings(redis_url))) as client:
+        yield client
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[Database]:
+    """The database behind `api`, by another connection."""
+    async with opened(redis_url) as database:
+        yield database
+
+
+async def signal(db: Database, heartbeat: str, *, age_s: float = 0, **fields: Any) -> None:
+    """A signal that arrived `age_s` ago."""
+    lane = Lane(db, db.shard(heartbeat))
+    try:
+        ping = Ping(heartbeat, await db.now() - int(age_s * 1000), **fields)
+        (word,) = await lane.judge([ping], sure=True)
+    finally:
+        await lane.aclose()
+    assert word in {"up", "parked"}, word

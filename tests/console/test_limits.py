@@ -1,0 +1,148 @@
+"""Every limit of every field, as one table."""
+
+from typing import Any
+
+import pytest
+
+from tests.console.conftest import Api
+
+DAYS_366 = 31_622_400
+SECONDS = f"between 1 and {DAYS_366} seconds (366 days), got "
+CONTROL = "must have no control characters"
+
+REFUSED: list[tuple[str, Any, str]] = [
+    ("name", None, "name must be a string"),
+    ("name", 5, "name must be a string"),
+    ("name", "", "name must have 1 to 100 characters, got 0"),
+    ("name", "я" * 101, "name must have 1 to 100 characters, got 101"),
+    ("name", "a\r\nX-Evil: 1", CONTROL),
+    ("name", "a\x00b", CONTROL),
+    ("name", "a\u2028b", CONTROL),
+    ("name", " a", "no spaces at its ends"),
+    ("period", 0, "period must be " + SECONDS + "0"),
+    ("period", -1, SECONDS + "-1"),
+    ("period", DAYS_366 + 1, SECONDS + "31622401"),
+    ("period", 10**30, "period must be a whole number"),
+    ("period", "3600", "period must be a whole number between 1"),
+    ("period", 3600.5, "period must be a whole number"),
+    ("period", True, "period must be a whole number"),
+    ("period", None, "period must be a whole number"),
+    ("grace", -1, f"grace must be between 0 and {DAYS_366} seconds (366 days), got -1"),
+    ("grace", DAYS_366 + 1, "grace must be between 0"),
+    ("misses", 0, "misses must be between 1 and 100, got 0"),
+    ("misses", 101, "misses must be between 1 and 100, got 101"),
+    ("misses", False, "misses must be a whole number"),
+    ("max_runtime", 0, "max_runtime must be " + SECONDS + "0"),
+    ("max_runtime", DAYS_366 + 1, "max_runtime must be " + SECONDS),
+    ("tags", "prod", "tags must be a valid list"),
+    ("tags", {"prod": 1}, "tags must be a valid list"),
+    ("tags", [""], "tags[0] must have 1 to 50 characters"),
+    ("tags", ["a", "b" * 51], "tags[1] must have 1 to 50 characters, got 51"),
+    ("tags", ["a\nb"], "tags[0] " + CONTROL),
+    ("tags", ["a", "a"], "tags must not name the same entry twice"),
+    ("tags", [str(number) for number in range(21)], "tags must have at most 20 entries, got 21"),
+    ("tags", [1], "tags[0] must be a string"),
+    ("channels", "all", "channels must be a valid list"),
+    ("channels", ["x"], "channels[0] must be the id of a channel"),
+    ("channels", [7], "channels[0] must be the id of a channel"),
+    ("alert_text", "я" * 2001, "alert_text must have at most 2000 characters, got 2001"),
+    ("alert_text", "a\x1b[31m", CONTROL),
+    ("recovery_text", "x" * 2001, "recovery_text must have at most 2000 characters"),
+    ("recovery_text", 1, "recovery_text must be a string"),
+    ("priority", -1, "priority must be between 0 and 10, got -1"),
+    ("priority", 11, "priority must be between 0 and 10, got 11"),
+    ("priority", True, "priority must be a whole number"),
+    ("resume_on_ping", 1, "resume_on_ping must be a valid boolean"),
+    ("resume_on_ping", "true", "resume_on_ping must be a valid boolean"),
+]
+
+TAKEN: list[tuple[str, Any]] = [
+    ("name", "x"),
+    ("name", "я" * 100),
+    ("period", 1),
+    ("period", DAYS_366),
+    ("grace", 0),
+    ("grace", DAYS_366),
+    ("misses", 100),
+    ("max_runtime", 1),
+    ("max_runtime", DAYS_366),
+    ("max_runtime", None),
+    ("tags", [f"{'т' * 48}{number:02}" for number in range(20)]),
+    ("channels", []),
+    ("channels", None),
+    ("alert_text", "я" * 2000),
+    ("recovery_text", "a\n\tb\n"),
+    ("priority", 0),
+    ("priority", 10),
+    ("resume_on_ping", True),
+]
+
+
+async def test_what_is_out_of_its_limits_is_refused_with_the_field_and_the_limit(api: Api) -> None:
+    path = "/api/heartbeats/" + (await api.heartbeat())["id"]
+    before = (await api.get(path)).body
+    for field, value, message in REFUSED:
+        for answer in (
+            await api.post("/api/heartbeats", {"name": "x", field: value}),
+            await api.patch(path, {field: value}),
+        ):
+            assert (answer.status, answer.error["code"], answer.error["field"]) == (422, "invalid", field), (
+                field,
+                value,
+            )
+            assert message in answer.error["message"]
+
+    assert (await api.get("/api/heartbeats")).body["heartbeats"] == [before]
+
+
+async def test_what_is_just_within_its_limits_is_taken(api: Api) -> None:
+    path = "/api/heartbeats/" + (await api.heartbeat())["id"]
+    for field, value in TAKEN:
+        assert (await api.heartbeat(**{"name": "x", field: value}))[field] == value
+        assert (await api.patch(path, {field: value})).body[field] == value
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        ({}, "name", "name is required"),
+        ({"name": "x", "perid": 60}, "perid", 'unknown field "perid"; did you mean "period"?'),
+        ({"nmae": "x"}, "nmae", 'unknown field "nmae"; did you mean "name"?'),
+        ({"name": "x", "qqqq": 60}, "qqqq", 'unknown field "qqqq"; known are name, period, grace'),
+        ({"name": "x", "a\r\nb": 60}, "a b", 'unknown field "a b"'),
+    ],
+)
+async def test_missing_and_unknown_fields_are_named(api: Api, body: dict[str, Any], field: str, message: str) -> None:
+    answer = await api.post("/api/heartbeats", body)
+
+    assert (answer.status, answer.error["field"]) == (422, field)
+    assert message in answer.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "message"),
+    [
+        ("/api/heartbeats?limit=0", "limit", "limit must be between 1 and 500, got 0"),
+        ("/api/heartbeats?limit=501", "limit", "limit must be between 1 and 500, got 501"),
+        ("/api/heartbeats?limit=ten", "limit", "limit must be a whole number between 1 and 500"),
+        ("/api/heartbeats?limit=%D9%A1", "limit", "limit must be a whole number"),
+        ("/api/heartbeats?status=dead", "status", "status must be 'pending', 'up', 'late', 'down' or 'paused'"),
+        ("/api/heartbeats?staus=down", "staus", 'unknown field "staus"; did you mean "status"?'),
+        ("/api/heartbeats?tag=", "tag", "tag must have 1 to 50 characters"),
+        ("/api/heartbeats?cursor=nonsense", "cursor", "cursor must be the next_cursor of another page"),
+        ("/api/heartbeats?cursor=", "cursor", "cursor must be"),
+        ("/api/heartbeats?cursor=%D1%8F", "cursor", "cursor must be"),
+        ("/api/heartbeats?cursor=!!!!", "cursor", "cursor must be"),
+        ("/api/incidents?cursor=nonsense", "cursor", "cursor must be"),
+        ("/api/incidents?limit=0", "limit", "limit must be between 1 and 500"),
+        ("/api/incidents?status=void", "status", "status must be 'open' or 'resolved'"),
+        ("/api/deliveries", "status", "status is required"),
+        ("/api/deliveries?status=told", "status", "status must be 'dead'"),
+        ("/api/deliveries?status=dead&limit=1000", "limit", "limit must be between 1 and 500"),
+    ],
+)
+async def test_a_query_is_held_to_its_limits(api: Api, path: str, field: str, message: str) -> None:
+    answer = await api.get(path)
+
+    assert (answer.status, answer.error["field"]) == (422, field)
+    assert message in answer.error["message"]

@@ -1,0 +1,534 @@
+"""The scripts against the model: whatever nodes, people, clocks, outages and notifiers do, in any order."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from rules import tokens
+from store import changes, deadlines, deliveries, heartbeats, notifications
+from store.arrivals import Lane, Ping
+from store.changes import Changes, Known
+from store.database import Database, opened
+from store.records import Settings
+from tests.conftest import T0, TEST_CLOCK, Sockets, clean
+from tests.store.model import CACHE_AGE, Heart, World
+
+T = TypeVar("T")
+
+CHANNEL = "c1"
+LEASE_MS = 20_000
+HEARTS = 3
+
+who = st.integers(0, HEARTS - 1)
+nodes = st.integers(0, 2)
+rids = st.sampled_from(["", "a", "b"])
+lateness = st.sampled_from([0, 0, 0, 7, 900, 4_000, 20_000, 60_000])
+spells = st.sampled_from([1, 900, 3_000, 8_000, 31_000, 61_000, 200_000, 900_000])
+periods = st.sampled_from([10, 60, 300, 1_000])
+graces = st.sampled_from([1, 30, 400])
+
+
+@dataclass
+class Node:
+    """An ingest node: a clock that is a little off, a cache that may be a little old, and batches under way."""
+
+    lane: Lane
+    changes: Changes
+    off: int
+    cache: dict[str, Known] = field(default_factory=dict)
+    read_at: float = -inf
+    last_at: int = 0
+
+
+@dataclass
+class Batch:
+    node: Node
+    ping: Ping
+    deadline: int | None  # None: for arrive.lua
+
+
+@dataclass
+class Telling:
+    owner: str
+    lease: deliveries.Lease
+    until: int
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.url = url
+        self.world = World(T0)
+        self.hearts: list[Heart | None] = [None] * HEARTS
+        self.gone: list[str] = []
+        self.all_incidents: list[str] = []
+        self.delayed: list[Batch] = []
+        self.sent: list[Batch] = []
+        self.pinged: dict[str, int] = {}  # heartbeat -> span in time of its newest accepted ping, as a deadline
+        self.told: dict[str, list[str]] = {}
+        self.repeatable: set[str] = set()  # what a crash between sending and noting may say once more
+        self.tellings: list[Telling] = []
+        self.notifiers = 0
+        self.do(self.begin())
+
+    # Every call to Redis of one example runs on one loop
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    async def begin(self) -> None:
+        self.db: Database = await self.stack.enter_async_context(opened(clean(self.url), clock=TEST_CLOCK))
+        self.shard = self.db.shards[0]
+        self.reader = notifications.Reader(self.db, self.shard, "reader")
+        self.stack.push_async_callback(self.reader.aclose)
+        await self.reader.make_group()
+        self.nodes = []
+        for off in (-3, 0, 4):
+            lane = Lane(self.db, self.shard)
+            self.stack.push_async_callback(lane.aclose)
+            self.nodes.append(Node(lane, Changes(self.db), off))
+        await self.move(0)
+        await self.hear()
+
+    def teardown(self) -> None:
+        try:
+            self.do(self.everything_alarms_in_the_end())
+            self.do(self.everything_is_told_in_the_end())
+        finally:
+            self.do(self.stack.aclose())
+            self.runner.close()
+
+    async def move(self, ms: int) -> None:
+        self.world.now += ms
+        await self.db.execute("SET", "{flatline}:test:now", self.world.now)
+
+    async def hear(self, *, restarted: bool = False) -> None:
+        if restarted:
+            await self.db.execute("HSET", self.shard.pulse, "run", "another")
+        self.world.hear(restarted=restarted)
+        await deadlines.pulse(self.db, self.shard, "node")
+
+    async def work(self) -> None:
+        """What sweepers do all the time."""
+        while await deadlines.clamp(self.db, self.shard):
+            pass
+        if self.world.walking:
+            self.world.walking = False
+            self.each(Heart.clamp)
+        await deadlines.sweep(self.db, self.shard)
+        self.each(Heart.sweep)
+        await deadlines.timers(self.db, self.shard)
+        self.each(Heart.timers)
+        await deadlines.chores(self.db, self.shard)
+
+    def each(self, act: Callable[[Heart], None]) -> None:
+        for heart in self.hearts:
+            if heart is not None:
+                before = len(heart.incidents)
+                act(heart)
+                for incident in heart.incidents[before:]:
+                    self.judge_alarm(heart, incident.cause, incident.opened)
+
+    def judge_alarm(self, heart: Heart, cause: str, opened_at: int) -> None:
+        assert cause != "silence" or self.pinged.get(heart.id, 0) <= opened_at, "silence, though it pinged in time"
+
+    def heart(self, number: int) -> Heart | None:
+        return self.hearts[number]
+
+    # Nodes
+
+    async def known(self, node: Node, heart: str) -> Known | None:
+        """The cache: forgets what changed when it looks, and looks only when the last look is too old."""
+        if not node.read_at <= self.world.now < node.read_at + CACHE_AGE:
+            forget = await node.changes.read()
+            node.read_at = self.world.now
+            for id_ in list(node.cache) if forget is None else forget:
+                node.cache.pop(id_, None)
+        if heart not in node.cache:
+            (found,) = await changes.lookup(self.db, [heart])
+            if found is None:
+                return None
+            node.cache[heart] = found
+        return node.cache[heart]
+
+    async def batch(self, node: Node, heart: str, signal: str, rid: str, late: int) -> Batch | None:
+        known = await self.known(node, heart)
+        if known is None:
+            return None
+        at = self.world.now + node.off - late
+        at = node.last_at + 1 if node.last_at == at else at
+        node.last_at = at
+        ping = Ping(heart, at, signal, rid=rid, output=b"\xff" * 40)
+        plain = signal == "success" and not rid and known.up
+        return Batch(node, ping, at + known.span_ms if plain else None)
+
+    async def write(self, batch: Batch) -> None:
+        """Sends a batch as the node does: one ZADD, and arrive.lua where that was not enough."""
+        self.sent = [*self.sent[-20:], batch]
+        ping, signal = batch.ping, batch.ping.signal
+        heart = next((h for h in self.hearts if h is not None and h.id == ping.heartbeat), None)
+        if batch.deadline is not None:
+            moved = await batch.node.lane.commit([(ping, batch.deadline)])
+            assert moved == (heart is not None and heart.push(batch.deadline))
+            if moved:
+                if heart is not None and batch.deadline >= ping.at + heart.span:
+                    self.accepted(heart, ping.at)
+                return
+            signal = "plain"
+        now = self.world.now
+        at = now if ping.at > now + 1000 else ping.at  # the node measures its clock anew
+        judged = Ping(ping.heartbeat, at, signal, rid=ping.rid, output=ping.output)
+        (answer,) = await batch.node.lane.judge([judged], sure=True)
+        assert answer in {"up", "parked", "unknown"}
+        if heart is None:
+            assert answer == "unknown"
+            return
+        heart.arrive("success" if signal == "plain" else signal, at, ping.rid)
+        assert (answer == "up") == (heart.status == "up" and heart.live)
+        batch.node.cache.setdefault(heart.id, Known("", heart.span, up=False)).up = answer == "up"
+        if signal in {"plain", "success"}:
+            self.accepted(heart, at)
+
+    def accepted(self, heart: Heart, at: int) -> None:
+        at = min(at, self.world.now)
+        if heart.status == "up":
+            self.pinged[heart.id] = max(self.pinged.get(heart.id, 0), at + heart.span)
+
+    @rule(number=who, node=nodes, late=lateness, times=st.sampled_from([1, 1, 2]))
+    def plain_ping(self, number: int, node: int, late: int, times: int) -> None:
+        self.signal(number, node, "success", "", late, times, wait=False)
+
+    @rule(
+        number=who, node=nodes, signal=st.sampled_from(["start", "start", "success", "success", "fail", "log"]),
+        rid=rids, late=lateness, times=st.sampled_from([1, 1, 2]), wait=st.booleans(),
+    )  # fmt: skip
+    def signal(self, number: int, node: int, signal: str, rid: str, late: int, times: int, *, wait: bool) -> None:
+        heart = self.heart(number)
+        if heart is None:
+            return
+        batch = self.do(self.batch(self.nodes[node], heart.id, signal, rid, late))
+        assert batch is not None
+        if wait:
+            self.delayed.append(batch)
+            return
+        for _ in range(times):
+            self.do(self.write(batch))
+
+    @rule(number=who, node=nodes)
+    def a_ping_is_on_its_way(self, number: int, node: int) -> None:
+        self.signal(number, node, "success", "", 0, 1, wait=True)
+
+    @precondition(lambda self: self.delayed)
+    @rule(which=st.integers(0, 5))
+    def a_delayed_batch_is_written(self, which: int) -> None:
+        self.do(self.write(self.delayed.pop(which % len(self.delayed))))
+
+    @precondition(lambda self: self.sent)
+    @rule(which=st.integers(0, 20))
+    def an_old_batch_is_repeated(self, which: int) -> None:
+        self.do(self.write(self.sent[which % len(self.sent)]))
+
+    # People
+
+    @rule(
+        number=who, period=periods, grace=graces, misses=st.sampled_from([1, 1, 3]),
+        max_runtime=st.sampled_from([None, 20, 2_000]), resume_on_ping=st.booleans(),
+    )  # fmt: skip
+    def create(self, number: int, period: int, grace: int, misses: int, max_runtime: int | None, *,
+               resume_on_ping: bool) -> None:  # fmt: skip
+        if self.hearts[number] is not None:
+            return
+        token = tokens.new_token()
+        for _ in range(2):
+            created = self.do(heartbeats.create(self.db, Settings(
+                name=f"Имя {number}", period=period, grace=grace, misses=misses, max_runtime=max_runtime,
+                resume_on_ping=resume_on_ping, tags=("x", f"y{number}"),
+            ), token=token))  # fmt: skip
+        self.hearts[number] = Heart(created.id, self.world, period, grace, misses, max_runtime, resume_on_ping)
+
+    @rule(number=who, after=st.sampled_from([None, 5_000, 100_000]), times=st.sampled_from([1, 2]))
+    def pause(self, number: int, after: int | None, times: int) -> None:
+        if heart := self.heart(number):
+            until = None if after is None else self.world.now + after
+            for _ in range(times):
+                self.do(heartbeats.pause(self.db, heart.id, until))
+                heart.pause(until)
+
+    @rule(number=who, times=st.sampled_from([1, 2]))
+    def resume(self, number: int, times: int) -> None:
+        if heart := self.heart(number):
+            for _ in range(times):
+                self.do(heartbeats.resume(self.db, heart.id))
+                heart.resume()
+
+    @rule(number=who, period=periods, grace=graces, misses=st.sampled_from([1, 1, 3]), times=st.sampled_from([1, 2]))
+    def edit(self, number: int, period: int, grace: int, misses: int, times: int) -> None:
+        if heart := self.heart(number):
+            alarming = heart.deadline <= self.world.now
+            change = {"period": period, "grace": grace, "misses": misses}
+            for _ in range(times):
+                self.do(heartbeats.edit(self.db, heart.id, change))
+                heart.edit(**change)
+            self.pinged[heart.id] = min(self.pinged.get(heart.id, 0), self.world.now + heart.span)
+            assert alarming or heart.deadline > self.world.now
+
+    @rule(number=who, name=st.sampled_from(["а", "Б", "zed"]), tags=st.sampled_from([(), ("x",), ("x", "z")]))
+    def rename(self, number: int, name: str, tags: tuple[str, ...]) -> None:
+        if heart := self.heart(number):
+            self.do(heartbeats.edit(self.db, heart.id, {"name": name, "tags": tags}))
+
+    @rule(number=who)
+    def delete(self, number: int) -> None:
+        if heart := self.heart(number):
+            self.do(heartbeats.delete(self.db, heart.id))
+            if heart.status == "down":
+                heart.close("resolved", "deleted")
+            self.gone.append(heart.id)
+            self.all_incidents += [incident.id for incident in heart.incidents]
+            self.hearts[number] = None
+
+    # Time
+
+    @rule(ms=spells)
+    def time_passes_and_we_hear(self, ms: int) -> None:
+        self.do(self.listen(ms))
+
+    async def listen(self, ms: int) -> None:
+        """Jumps from one due moment to the next, with a pulse just before each: as if there had been one each second."""
+        until = self.world.now + ms
+        while True:
+            await self.hear_on()
+            await self.work()
+            if self.world.now >= until:
+                return
+            due = (await deadlines.sweep(self.db, self.shard)).due
+            await self.move(min(until, max(due or until, self.world.now) + 2) - self.world.now)
+
+    async def hear_on(self) -> None:
+        if self.world.pulse is not None and self.world.now > self.world.pulse:
+            self.world.pulse = self.world.now - 1
+            await self.db.execute("HSET", self.shard.pulse, "at", self.world.pulse)
+        await self.hear()
+
+    @rule(ms=spells, restarted=st.booleans())
+    def we_are_deaf_for_a_while(self, ms: int, *, restarted: bool) -> None:
+        async def deaf() -> None:
+            await self.move(ms)
+            await self.work()
+            await self.hear(restarted=restarted)
+
+        self.do(deaf())
+
+    @rule(ms=st.sampled_from([200, 5_000, 100_000, 4_000_000]), walk=st.booleans())
+    def the_clock_steps_back(self, ms: int, *, walk: bool) -> None:
+        async def step() -> None:
+            await self.move(-ms)
+            await self.hear()
+            if walk:
+                await self.work()
+
+        self.do(step())
+        self.pinged.clear()
+
+    @rule()
+    def two_sweepers_at_once(self) -> None:
+        async def race() -> None:
+            shard = self.shard
+            await asyncio.gather(*(deadlines.sweep(self.db, shard) for _ in range(2)))
+            self.each(Heart.sweep)
+            await asyncio.gather(*(deadlines.timers(self.db, shard) for _ in range(2)))
+            self.each(Heart.timers)
+
+        if not self.world.walking:
+            self.do(race())
+
+    # Notifiers
+
+    @rule(
+        crash=st.sampled_from([None, None, None, "before noting", "after noting", "holding", "after sending"]),
+        result=st.sampled_from(["told", "told", "told", "retry", "dead"]),
+        take_over=st.booleans(),
+    )
+    def a_notifier_looks(self, crash: str | None, result: str, *, take_over: bool) -> None:
+        self.do(self.notify(crash, result, take_over=take_over))
+
+    async def notify(self, crash: str | None, result: Any, *, take_over: bool = False) -> None:
+        self.notifiers += 1
+        owner = f"n{self.notifiers}"
+        entries = await self.reader.claim(idle_ms=0) if take_over else []
+        entries += await self.reader.read(wait_ms=1)
+        if crash == "before noting":
+            return
+        for entry in entries:
+            pairs = [(incident, CHANNEL) for incident in entry.incidents] + list(entry.deliveries)
+            await notifications.enlist(self.db, self.shard, entry.entry, pairs)
+            if crash == "after noting":
+                return
+            for incident, channel in pairs:
+                (lease,) = await deliveries.lease(
+                    self.db, self.shard, channel, [incident], owner=owner, lease_ms=LEASE_MS
+                )
+                if lease.word is None:
+                    continue
+                telling = Telling(owner, lease, self.world.now + LEASE_MS)
+                if crash == "holding":
+                    self.tellings.append(telling)
+                    continue
+                self.say(lease)
+                if crash == "after sending":
+                    self.repeatable.add(incident)
+                    return
+                await self.end(telling, result)
+
+    def say(self, lease: deliveries.Lease) -> None:
+        word, incident = lease.word, lease.incident
+        assert word is not None
+        told = self.told.setdefault(incident, [])
+        assert "resolved" not in told[:-1]
+        if told and told[-1] == word:
+            assert incident in self.repeatable, "told twice without a crash"
+            self.repeatable.discard(incident)
+        else:
+            assert word == "opened" if not told else (told[-1], word) == ("opened", "resolved") or word == "resolved"
+            assert "resolved" not in told, "opened after resolved"
+        told.append(word)
+
+    async def end(self, telling: Telling, result: Any) -> None:
+        await deliveries.outcome(
+            self.db, self.shard, CHANNEL, [telling.lease], owner=telling.owner, result=result, delay_ms=3_000
+        )
+        if result != "told":
+            self.told[telling.lease.incident].pop()
+
+    @precondition(lambda self: self.tellings)
+    @rule(result=st.sampled_from(["told", "retry", "dead"]))
+    def a_slow_telling_ends(self, result: str) -> None:
+        telling = self.tellings.pop(0)
+        if self.world.now < telling.until:  # else its owner has dropped it in time
+            self.say(telling.lease)
+            self.do(self.end(telling, result))
+
+    # What must hold after each step
+
+    @invariant()
+    def redis_agrees_with_the_rules(self) -> None:
+        if hasattr(self, "db"):
+            self.do(self.compare())
+
+    async def compare(self) -> None:
+        db, shard = self.db, self.shard
+        alive = [heart for heart in self.hearts if heart is not None]
+        zsets = [shard.deadlines, shard.timers, shard.open, shard.deaf]
+        flat = await db.pipeline([("ZRANGE", zset, 0, -1, "WITHSCORES") for zset in zsets])
+        scores, timers, are_open, windows = (
+            {key.decode(): float(score) for key, score in zip(rows[::2], rows[1::2], strict=True)} for rows in flat
+        )
+        assert {int(end): int(start) for start, end in windows.items()} == {e: s for s, e in self.world.windows}
+        assert scores.keys() == {heart.id for heart in alive}
+        expected_timers: dict[str, float] = {}
+        for heart in alive:
+            raw = await db.execute("HGETALL", shard.heartbeat(heart.id))
+            hash_ = {key.decode(): value.decode(errors="replace") for key, value in raw.items()}
+            record = await heartbeats.get(db, heart.id)
+            held = hash_.get("held")
+            found = {
+                "status": record.stored_status, "since": record.since, "deadline": record.deadline or inf,
+                "last ping": min(record.last_ping_at or 0, self.world.now), "failed": record.last_fail_at or 0,
+                "runs": {key[4:]: int(value) for key, value in hash_.items() if key.startswith("run:")},
+                "held": held is not None, "resume_at": record.resume_at, "incident": record.incident,
+            }  # fmt: skip
+            wanted = {
+                "status": heart.status, "since": heart.since, "deadline": heart.deadline,
+                "last ping": min(heart.ping, self.world.now), "failed": heart.failed,
+                "runs": {rid: start for rid, (start, _) in heart.runs.items()},
+                "held": heart.deadline < inf and not heart.live, "resume_at": heart.resume_at,
+                "incident": heart.incidents[-1].id if heart.incidents else None,
+            }  # fmt: skip
+            assert found == wanted
+            expected_timers |= {f"overdue:{heart.id}:{rid}": due for rid, (_, due) in heart.runs.items()}
+            if heart.settle_at is not None:
+                expected_timers[f"settle:{heart.id}"] = heart.settle_at
+            if heart.resume_at is not None:
+                expected_timers[f"resume:{heart.id}"] = heart.resume_at
+            parked = scores[heart.id] == inf
+            assert parked == (heart.status != "up" or bool(heart.runs) or held is not None)
+            if heart.status == "up":
+                assert not parked or heart.runs or heart.settle_at is not None, "it can never alarm"
+            if heart.live and heart.settle_at is None and not self.delayed and not self.world.walking:
+                pass
+            assert (f"{heart.id}" in {i.partition("-")[0] for i in are_open}) == (heart.status == "down")
+        assert timers == expected_timers
+        await self.compare_incidents(alive, set(are_open))
+        await self.compare_indexes(alive)
+
+    async def compare_incidents(self, alive: list[Heart], are_open: set[str]) -> None:
+        incidents = [incident for heart in alive for incident in heart.incidents]
+        assert are_open == {incident.id for incident in incidents if incident.status == "open"}
+        reads = [("HMGET", self.shard.incident(i.id), "status", "cause", "resolution") for i in incidents]
+        for incident, (status, cause, resolution) in zip(incidents, await self.db.pipeline(reads), strict=True):
+            assert (status.decode(), cause.decode()) == (incident.status, incident.cause)
+            assert (resolution or b"").decode() == incident.resolution
+
+    async def compare_indexes(self, alive: list[Heart]) -> None:
+        wanted: dict[str, set[str]] = {}
+        for heart in alive:
+            record = await heartbeats.get(self.db, heart.id)
+            folded = record.settings.name.casefold()
+            keys = [self.shard.names("default"), self.shard.status("default", heart.status)]
+            keys += [self.shard.tagged("default", tag) for tag in record.settings.tags]
+            for key in keys:
+                wanted.setdefault(key, set()).add(f"{folded}\0{heart.id}")
+        found: dict[str, set[str]] = {}
+        for key in await self.db.execute("KEYS", "*"):
+            text = key.decode()
+            assert not any(gone in text and ":deleted:" not in text and ":incident:" not in text
+                           and ":delivery:" not in text for gone in self.gone), f"{text} came back"  # fmt: skip
+            if text.startswith(("{0}:names:", "{0}:status:", "{0}:tag:")):
+                found[text] = {entry.decode() for entry in await self.db.execute("ZRANGE", key, 0, -1)}
+        assert found == wanted
+
+    # What must hold in the end
+
+    async def everything_alarms_in_the_end(self) -> None:
+        """Nobody pings any more, and we hear all the time: whoever is up goes down."""
+        self.pinged.clear()
+        await self.listen(10_000_000)
+        for heart in self.hearts:
+            assert heart is None or heart.status != "up"
+        await self.compare()
+
+    async def everything_is_told_in_the_end(self) -> None:
+        self.tellings.clear()
+        for _ in range(12):
+            await self.notify(None, "told", take_over=True)
+            await self.listen(31_000)
+        assert await notifications.backlog(self.db) == 0
+        assert await self.db.execute("ZCARD", self.shard.chores) == 0
+        for heart in self.hearts:
+            for incident in heart.incidents if heart else ():
+                told = await self.db.execute("HGETALL", self.shard.delivery(incident.id, CHANNEL))
+                assert told, "nobody took note of it"
+                last, given_up = told.get(b"told", b"").decode(), told.get(b"given_up", b"").decode()
+                by_hand = incident.resolution in {"paused", "deleted"}
+                if incident.status == "open":
+                    assert "opened" in {last, given_up}
+                elif incident.status == "resolved" and not by_hand:
+                    assert "resolved" in {last, given_up}
+                assert incident.status == "open" or last != "opened" or given_up == "resolved"
+                heard = self.told.get(incident.id, [])
+                assert incident.status == "open" or not heard or heard[-1] == "resolved" or given_up == "resolved"
+
+
+@pytest.mark.timeout(0)
+def test_the_scripts_keep_the_rules_whatever_happens(sockets: Sockets, effort: settings) -> None:
+    run_state_machine_as_test(lambda: Machine(sockets.url("valkey-9")), settings=effort)  # type: ignore[no-untyped-call]
