@@ -6,13 +6,14 @@ They stand in place of pydantic's own, which tell one limit at a time and do not
 import re
 from base64 import b64decode
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, PlainValidator
 
 from rules import limits
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 DIGITS: Final = re.compile(r"[0-9]{1,9}")  # int() would also take 1_000 and other scripts' digits
 
@@ -90,9 +91,10 @@ def moment() -> Any:
         if not isinstance(value, str) or not RFC_3339.fullmatch(value.upper()):
             raise ValueError("must be an RFC 3339 time with its zone, as in 2030-01-31T09:00:00Z")
         try:
-            return int(datetime.fromisoformat(value.upper()).timestamp() * 1000)
-        except ValueError:
+            time = datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):  # its zone may lead beyond the year 9999
             raise ValueError("must be a day and a time that exist") from None
+        return (time - EPOCH) // timedelta(milliseconds=1)
 
     schema = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     return PlainValidator(check, json_schema_input_type=schema)

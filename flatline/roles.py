@@ -31,13 +31,13 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def store(url: str) -> AsyncIterator[Database]:
+async def store(url: str, shards: int) -> AsyncIterator[Database]:
     """The opened database. A Redis that is away is waited for, as containers start in any order.
 
     Raises StartError: it did not come, or must not be used.
     """
     until = time.monotonic() + WAIT_FOR_REDIS_S
-    database = opened(url)
+    database = opened(url, shards=shards)
     while True:
         try:
             db = await database.__aenter__()
@@ -47,7 +47,7 @@ async def store(url: str) -> AsyncIterator[Database]:
             if time.monotonic() > until:
                 raise StartError(str(error)) from None
             await asyncio.sleep(RETRY_S)
-            database = opened(url)
+            database = opened(url, shards=shards)
         else:
             break
     try:
@@ -90,7 +90,7 @@ ROLES: Final[dict[str, tuple[type[RoleSettings], Build]]] = {
 async def run(role: str, settings: RoleSettings) -> None:
     """Serves one role until cancelled. Raises StartError."""
     logs.configure(settings.log_level, settings.log_format)
-    async with store(settings.redis_url) as db:
+    async with store(settings.redis_url, settings.shards) as db:
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def ready(bound: int) -> None:

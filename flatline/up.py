@@ -53,7 +53,7 @@ async def up(settings: UpSettings) -> None:
             server = await stack.enter_async_context(embedded.run(data))
             redis_url = server.url
         key, is_new = (settings.api_key, False) if settings.api_key else api_key(data)
-        db = await stack.enter_async_context(roles.store(redis_url))
+        db = await stack.enter_async_context(roles.store(redis_url, settings.shards))
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def ready(bound: int) -> None:

@@ -23,6 +23,7 @@ DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 HIGHEST_PORT = 65_535
+HIGHEST_SHARDS = 1_024
 
 T = TypeVar("T")
 
@@ -68,6 +69,9 @@ class RoleSettings:
     redis_url: str = setting(DEFAULT_REDIS_URL, "The Redis or Valkey server that all roles share.", secret=True)
     host: str = setting(DEFAULT_HOST, "Address to listen on; 0.0.0.0 is every IPv4 interface.")
     port: int = port_setting(DEFAULT_PORT)
+    shards: int = setting(
+        1, "Parts of a database, fixed when it is first used; 64 for a cluster.", minimum=1, maximum=HIGHEST_SHARDS
+    )
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "The least severe events to log.")
     log_format: Literal["auto", "json", "text"] = setting(
         "auto", "Shape of a log line; auto is text on a terminal, else json."

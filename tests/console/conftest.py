@@ -47,7 +47,7 @@ class Api:
     async def call(
         self, method: str, path: str, *, headers: dict[str, str] | None = None, key: str | None = KEY, **body: Any
     ) -> Answer:
-        sent = {**({"Authorization": "Bearer " + _raw(key)} if key else {}), **(headers or {})}
+        sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
         async with self._session.request(method, self.url + path, headers=sent, **body) as response:
             text = await response.read()
             is_json = response.content_type == "application/json" and text
@@ -105,18 +105,15 @@ class Api:
         Draft202012Validator(whole, format_checker=FormatChecker()).validate(body)
 
 
-def _raw(key: str) -> str:
-    """So that aiohttp sends the key's bytes as they are."""
-    return key.encode().decode("utf-8", "surrogateescape")
-
-
 @contextlib.asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[Api]:
     """The application on a free port, and a client of it."""
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(app, host="127.0.0.1", port=0, ready=port.set_result))
-    await asyncio.wait({task, port}, return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
+    task.add_done_callback(lambda _: port.cancel())
+    try:
+        await port
+    except asyncio.CancelledError:
         await task
     try:
         async with aiohttp.ClientSession() as session:

@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from console import heartbeats
 from console.app import create_app
+from store import heartbeats
 from store.database import Database
 from tests.console.conftest import Api, served, settings
 from tests.servers import binaries, running
@@ -84,19 +84,21 @@ async def test_answers_are_kept_by_no_cache(api: Api) -> None:
 
 
 async def test_without_redis_the_answer_is_503_until_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
-    async with running(binaries()["valkey-9"], "--appendonly", "yes") as server:
-        async with served(create_app(settings(server.url))) as api:
-            made = await api.heartbeat()
-            await server.kill()
-            answers = [
-                await api.get("/api/heartbeats"),
-                await api.post("/api/heartbeats", {"name": "x"}),
-                await api.get("/api/heartbeats/" + made["id"]),
-                await api.post(f"/heartbeat/{made['id']}/pause"),
-            ]
-            ready = await api.get("/readyz")
-            await server.start()
-            after = await api.get("/api/heartbeats/" + made["id"])
+    async with (
+        running(binaries()["valkey-9"], "--appendonly", "yes") as server,
+        served(create_app(settings(server.url))) as api,
+    ):
+        made = await api.heartbeat()
+        await server.kill()
+        answers = [
+            await api.get("/api/heartbeats"),
+            await api.post("/api/heartbeats", {"name": "x"}),
+            await api.get("/api/heartbeats/" + made["id"]),
+            await api.post(f"/heartbeat/{made['id']}/pause"),
+        ]
+        ready = await api.get("/readyz")
+        await server.start()
+        after = await api.get("/api/heartbeats/" + made["id"])
 
     for answer in answers:
         assert (answer.status, answer.error["code"], answer.headers["Retry-After"]) == (503, "unavailable", "1")
@@ -112,7 +114,7 @@ async def test_an_error_of_ours_is_logged_once_and_tells_nothing(
     async def broken(_: Database, heartbeat: str) -> None:
         raise ValueError(f"hunter2 {heartbeat}")
 
-    monkeypatch.setattr(heartbeats.heartbeats, "get", broken)
+    monkeypatch.setattr(heartbeats, "get", broken)
     with caplog.at_level(logging.ERROR):
         async with served(create_app(settings(redis_url))) as api:
             answer = await api.get("/api/heartbeats/0123456789ab")

@@ -1,3 +1,4 @@
+import asyncio
 import re
 from typing import Any
 
@@ -135,11 +136,10 @@ async def test_rotation_gives_a_new_ping_url_and_keeps_the_id(api: Api) -> None:
     assert {**rotated, "ping_url": made["ping_url"]} == made
 
 
-@pytest.mark.parametrize("limit", [7, 100, 500])
+@pytest.mark.parametrize("limit", [7, 500])
 async def test_pages_walk_all_heartbeats_in_the_order_of_names(api: Api, limit: int) -> None:
     names = [f"{word} {number:03}" for word in ("Яблоко", "alpha", "Beta", "ель", "Ёж") for number in range(50)]
-    for name in names:
-        await api.heartbeat(name)
+    await asyncio.gather(*(api.heartbeat(name) for name in names))
     seen: list[str] = []
     params = {"limit": str(limit)}
     while True:

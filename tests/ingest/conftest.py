@@ -63,8 +63,8 @@ async def serving(db: Database, http: aiohttp.ClientSession, **settings: Any) ->
     task = asyncio.create_task(serve(app, host="127.0.0.1", port=0, ready=port.set_result, drain_s=1))
     try:
         async with asyncio.timeout(10):
-            bound = asyncio.ensure_future(asyncio.shield(port))
-            await asyncio.wait({task, bound}, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {task, port}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         yield Node(f"http://127.0.0.1:{port.result()}", port.result(), db, http)
     finally:
         task.cancel()

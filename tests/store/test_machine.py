@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from rules import tokens
 from store import changes, deadlines, deliveries, heartbeats, notifications
 from store.arrivals import Lane, Ping
 from store.changes import Changes, Known
-from store.database import Database, opened
+from store.database import GROUP, Database, opened
 from store.records import Settings
 from tests.conftest import T0, TEST_CLOCK, Sockets, clean
 from tests.store.model import CACHE_AGE, Heart, World
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 CHANNEL = "c1"
 LEASE_MS = 20_000
-HEARTS = 3
+HEARTS = 2
 
 who = st.integers(0, HEARTS - 1)
 nodes = st.integers(0, 2)
@@ -240,6 +240,12 @@ class Machine(RuleBasedStateMachine):
 
     # People
 
+    @initialize(period=periods, grace=graces, misses=st.sampled_from([1, 1, 3]))
+    def they_ping_already(self, period: int, grace: int, misses: int) -> None:
+        for number in range(HEARTS):
+            self.create(number, period, grace, misses, None, resume_on_ping=number > 0)
+            self.plain_ping(number, 0, 0, 1)
+
     @rule(
         number=who, period=periods, grace=graces, misses=st.sampled_from([1, 1, 3]),
         max_runtime=st.sampled_from([None, 20, 2_000]), resume_on_ping=st.booleans(),
@@ -366,7 +372,7 @@ class Machine(RuleBasedStateMachine):
         self.notifiers += 1
         owner = f"n{self.notifiers}"
         entries = await self.reader.claim(idle_ms=0) if take_over else []
-        entries += await self.reader.read(wait_ms=1)
+        entries += await self.unread()
         if crash == "before noting":
             return
         for entry in entries:
@@ -389,6 +395,12 @@ class Machine(RuleBasedStateMachine):
                     self.repeatable.add(incident)
                     return
                 await self.end(telling, result)
+
+    async def unread(self) -> list[notifications.Notification]:
+        """Reader.read without the wait."""
+        command = ("XREADGROUP", "GROUP", GROUP, "reader", "STREAMS", self.shard.notifications, ">")
+        answer = await self.db.execute(*command)
+        return notifications._parse(entry for _, entries in answer or () for entry in entries)
 
     def say(self, lease: deliveries.Lease) -> None:
         word, incident = lease.word, lease.incident

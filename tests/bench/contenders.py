@@ -1,0 +1,160 @@
+"""Who is measured: an ingest node, and two peers that show what the same machine can do.
+
+nginx `return 200` is the floor: HTTP and nothing else. webdis is HTTP in front of Redis in C: one ZADD per request, no
+token, no log, no batch.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import pstats
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from flatline.child import Child
+from tests.bench.machine import BenchError, program
+
+START_TIMEOUT_S: Final = 20.0
+POLL_S: Final = 0.02
+WEBDIS_KEY: Final = "bench:deadlines"
+WEBDIS_POOL: Final = 16  # connections to the server; more gain nothing with one thread
+PROFILE_LINES: Final = 40
+
+NGINX: Final = """
+daemon off; worker_processes 1; pid {home}/nginx.pid; error_log stderr warn;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path {home}; proxy_temp_path {home}; fastcgi_temp_path {home};
+    uwsgi_temp_path {home}; scgi_temp_path {home};
+    server {{ listen 127.0.0.1:{port} backlog=2048; location / {{ return 200 "OK"; }} }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A started process. `paths`: a file of what is asked of it, a line each."""
+
+    name: str
+    version: str
+    pid: int
+    port: int
+    paths: Path
+
+
+@asynccontextmanager
+async def flatline(home: Path, core: int, redis_url: str, tokens: Sequence[str]) -> AsyncIterator[Contender]:
+    """An ingest node alone, as `flatline ingest` runs it."""
+    async with _flatline(home, core, redis_url, tokens, [sys.executable]) as contender:
+        yield contender
+
+
+@asynccontextmanager
+async def profiled(home: Path, core: int, redis_url: str, tokens: Sequence[str]) -> AsyncIterator[Contender]:
+    """The same under cProfile, whose findings are printed at its end. It slows Python down and C hardly at all."""
+    profile = home / "profile"
+    python = [sys.executable, "-m", "cProfile", "-o", str(profile)]
+    async with _flatline(home, core, redis_url, tokens, python) as contender:
+        yield contender
+    pstats.Stats(str(profile)).sort_stats("tottime").print_stats(PROFILE_LINES)
+
+
+@asynccontextmanager
+async def _flatline(
+    home: Path, core: int, redis_url: str, tokens: Sequence[str], python: Sequence[str]
+) -> AsyncIterator[Contender]:
+    port = _free_port()
+    command = [*python, "-m", "flatline.cli", "ingest", "--port", str(port), "--redis-url", redis_url]
+    paths = [f"/ping/{token}" for token in tokens]
+    async with _running("flatline", version("flatline"), home, core, port, command, paths, "/readyz") as contender:
+        yield contender
+
+
+@asynccontextmanager
+async def nginx(home: Path, core: int, tokens: Sequence[str]) -> AsyncIterator[Contender]:
+    """`return 200`, one worker, no access log."""
+    port, config = _free_port(), home / "nginx.conf"
+    config.write_text(NGINX.format(home=home, port=port))
+    command = [program("nginx"), "-p", str(home), "-e", "stderr", "-c", str(config)]
+    said = subprocess.run([command[0], "-v"], capture_output=True, text=True, check=False).stderr
+    paths = [f"/ping/{token}" for token in tokens]
+    async with _running("nginx", _version(said), home, core, port, command, paths, "/") as contender:
+        yield contender
+
+
+@asynccontextmanager
+async def webdis(home: Path, core: int, server_socket: Path, heartbeats: Sequence[str]) -> AsyncIterator[Contender]:
+    """One ZADD per request, one thread, on the same server's unix socket."""
+    port, config = _free_port(), home / "webdis.json"
+    settings = {
+        "redis_host": str(server_socket), "http_host": "127.0.0.1", "http_port": port, "threads": 1,
+        "pool_size": WEBDIS_POOL, "daemonize": False, "verbosity": 0, "logfile": "/dev/null",
+    }  # fmt: skip
+    config.write_text(json.dumps(settings))
+    command = [program("webdis"), str(config)]
+    paths = [f"/ZADD/{WEBDIS_KEY}/XX/GT/CH/@/{heartbeat}" for heartbeat in heartbeats]
+    async with _running("webdis", _package_version("webdis"), home, core, port, command, paths, "/PING") as contender:
+        yield contender
+
+
+@asynccontextmanager
+async def _running(
+    name: str,
+    its_version: str,
+    home: Path,
+    core: int,
+    port: int,
+    command: Sequence[str],
+    paths: Sequence[str],
+    probe: str,
+) -> AsyncIterator[Contender]:
+    asked, output = home / f"{name}.paths", home / f"{name}.log"
+    asked.write_text("".join(f"{path}\n" for path in paths))
+    child = Child([program("taskset"), "-c", str(core), *command], output)
+    try:
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while await status_of(port, probe) != 200:
+                    if child.exited.is_set():
+                        raise TimeoutError
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise BenchError(f"{name} does not answer: {output.read_text(errors='replace')[-500:]}") from None
+        yield Contender(name, its_version, child.pid, port, asked)
+    finally:
+        await child.stop()
+
+
+async def status_of(port: int, path: str) -> int:
+    """The status of one GET; 0 = nobody answers."""
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError, IndexError):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+            return int((await reader.readline()).split()[1])
+        finally:
+            writer.close()
+    return 0
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _version(said: str) -> str:
+    found = re.search(r"\d+\.\d[\w.+-]*", said)
+    return found[0] if found else "of unknown version"
