@@ -1,11 +1,12 @@
-"""The console as a Starlette application; `flatline up` mounts `routes` beside those of the other roles."""
+"""The console as a Starlette application."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
+from starlette.types import ExceptionHandler
 
 from console.api import TABLE
 from console.auth import Keys
@@ -14,35 +15,30 @@ from console.routing import Context, routes_of
 from console.settings import ConsoleSettings
 from runtime import health, metrics
 from runtime.errors import StartError
-from store.database import Database, opened
+from store.database import Database
+
+EXCEPTION_HANDLERS: Final[Mapping[type[Exception], ExceptionHandler]] = {HTTPException: on_http_error}
 
 
-def context_of(db: Database, settings: ConsoleSettings) -> Context:
-    """Raises StartError when there is no API key: nobody could call."""
-    if not settings.api_key:
-        raise StartError("FLATLINE_API_KEY is not set: give the console a key of at least 32 characters")
-    return Context(db=db, keys=Keys(settings.api_key), public_url=settings.public_url)
+class Console:
+    """The role: routes to mount. None of them stands at /heartbeat/ping or /api/v1, which belong to ingest."""
+
+    def __init__(self, db: Database, settings: ConsoleSettings) -> None:
+        """Raises StartError when there is no API key: nobody could call."""
+        if not settings.api_key:
+            raise StartError("FLATLINE_API_KEY is not set: give the console a key of at least 32 characters")
+        self._db = db
+        self.routes: list[Route] = routes_of(TABLE, Context(db, Keys(settings.api_key), settings.public_url))
+
+    async def ready(self) -> Mapping[str, str]:
+        """Ready = Redis is there and keeps what it is given."""
+        return {"redis": await self._db.check()}
 
 
-def routes(context: Context) -> list[Route]:
-    """All routes of this role. None of them stands at /heartbeat/ping or /api/v1, which belong to ingest."""
-    return routes_of(TABLE, context)
-
-
-def create_app(settings: ConsoleSettings) -> Starlette:
-    """One console alone. The routes need an open database, so they join in the lifespan, before the first request."""
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with opened(settings.redis_url) as db:
-
-            async def ready() -> Mapping[str, str]:
-                return {"redis": await db.check()}
-
-            app.router.routes += health.routes("console", ready, metrics.new_registry())
-            app.router.routes += routes(context_of(db, settings))
-            yield
-
-    app = Starlette(lifespan=lifespan, exception_handlers={HTTPException: on_http_error})
+def create_app(db: Database, settings: ConsoleSettings) -> Starlette:
+    """One console alone."""
+    role = Console(db, settings)
+    routes = [*role.routes, *health.routes("console", role.ready, metrics.new_registry())]
+    app = Starlette(routes=routes, exception_handlers=dict(EXCEPTION_HANDLERS))
     app.router.redirect_slashes = False
     return app

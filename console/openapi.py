@@ -34,15 +34,13 @@ def build(table: Sequence[Row]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for row in table:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
-    schemes = {name: {"type": "apiKey", "in": "header", "name": header} for name, header in HEADERS.items()}
+    bearer = {"bearer": {"type": "http", "scheme": "bearer"}}
+    headers = {name: {"type": "apiKey", "in": "header", "name": header} for name, header in HEADERS.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "flatline", "version": version("flatline"), "license": {"name": "BSD-3-Clause"}},
         "paths": paths,
-        "components": {
-            "schemas": _schemas(table),
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}, **schemes},
-        },
+        "components": {"schemas": _schemas(table), "securitySchemes": bearer | headers},
     }
 
 
@@ -63,16 +61,15 @@ def _operation(row: Row) -> dict[str, Any]:
 
 
 def _path_parameters(row: Row) -> list[dict[str, Any]]:
-    names = re.findall(r"\{(\w+)\}", row.path)
-    schemas = {name: {"type": "string", "pattern": f"^{IDS[name]}$"} for name in names}
-    return [{"name": name, "in": "path", "required": True, "schema": schemas[name]} for name in names]
+    patterns = {name: f"^{IDS[name]}$" for name in re.findall(r"\{(\w+)\}", row.path)}
+    schemas = {name: {"type": "string", "pattern": pattern} for name, pattern in patterns.items()}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name, schema in schemas.items()]
 
 
 def _query_parameters(row: Row) -> list[dict[str, Any]]:
     schema = row.takes.model_json_schema() if row.takes else {"properties": {}}
-    needed = schema.get("required", [])
-    fields = schema["properties"].items()
-    return [{"name": name, "in": "query", "required": name in needed, "schema": field} for name, field in fields]
+    required, fields = schema.get("required", []), schema["properties"].items()
+    return [{"name": name, "in": "query", "required": name in required, "schema": field} for name, field in fields]
 
 
 def _errors(row: Row, *, has_body: bool) -> dict[str, Any]:
@@ -90,7 +87,7 @@ def _schemas(table: Sequence[Row]) -> dict[str, Any]:
 
 
 def _response(description: str, model: type[BaseModel] | None) -> dict[str, Any]:
-    return {"description": description, **({"content": _json(_ref(model))} if model else {})}
+    return {"description": description} | ({"content": _json(_ref(model))} if model else {})
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:

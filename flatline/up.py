@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 
-from console.app import context_of
-from console.app import routes as console_routes
-from console.errors import on_http_error
+from console.app import EXCEPTION_HANDLERS, Console
 from console.settings import ConsoleSettings
 from flatline import embedded, roles
 from ingest.app import Ingest
@@ -71,10 +68,11 @@ def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]"
     ingest = Ingest(db, settings, registry)
     sweeper = Sweeper(db, registry)
     notifier = Notifier(db, settings, registry)
+    console = Console(db, settings)
 
     async def is_ready() -> Mapping[str, str]:
-        probes = {"redis": await db.check()}
-        for role in (ingest, sweeper, notifier):
+        probes: dict[str, str] = {}
+        for role in (console, ingest, sweeper, notifier):
             probes |= await role.ready()
         return probes
 
@@ -84,8 +82,10 @@ def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]"
         async with notifier.running(), sweeper.running(), ingest.running(port):
             yield
 
-    routes = [*ingest.routes, *console_routes(context_of(db, settings)), *health.routes("up", is_ready, registry)]
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: on_http_error})
+    routes = [*ingest.routes, *console.routes, *health.routes("up", is_ready, registry)]
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=dict(EXCEPTION_HANDLERS))
+    app.router.redirect_slashes = False
+    return app
 
 
 def api_key(data: Path) -> tuple[str, bool]:

@@ -62,7 +62,7 @@ async def _newest(
     reads: list[tuple[Any, ...]] = []
     for shard in db.shards:
         zset = shard.open if state == "open" else shard.closed
-        top = "+inf" if before is None else before[0]
+        top = "+inf" if before is None else f"({before[0]}"
         reads.append(("ZREVRANGEBYSCORE", zset, top, "-inf", "WITHSCORES", "LIMIT", 0, limit))
         if before is not None:  # many may share one score: those are read whole and cut here
             reads.append(("ZREVRANGEBYSCORE", zset, before[0], before[0], "WITHSCORES"))

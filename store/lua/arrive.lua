@@ -42,7 +42,7 @@ local function is_later(h, at)
   local newest = math.max(h.pinged, h.last_fail or 0)
   if h.status == 'down' and call('HGET', key('incident', h.incident), 'cause') ~= 'failure' then
     return at > newest  -- what came in time but was written late must void a silence
-  elseif h.status == 'pending' then
+  elseif h.status == 'pending' and h.since == h.created then
     return at > newest  -- nodes' clocks differ by milliseconds: a first ping must not fall before the creation
   end
   return at > math.max(newest, h.since)
@@ -90,7 +90,7 @@ function on.success(h, ping)
     remember_ping(h, at)
   elseif h.status == 'down' then
     if later and in_time then
-      local failed = h.last_fail and h.last_fail > h.pinged
+      local failed = call('HEXISTS', key('incident', h.incident), 'failed_at') == 1
       close(h, at, (failed or at > h.since) and 'resolved' or 'void', 'ping')
       return revive(h, at)
     end
@@ -102,8 +102,15 @@ function on.success(h, ping)
     unpark(h)
   elseif later and at + span(h) > h.deadline then
     arm(h, at + span(h))
-  elseif in_time and h.deadline > NOW + span(h) + 1 then
-    arm(h, at + span(h))  -- no ping can have earned that: a clock had jumped
+  else
+    if later then  -- less than what was granted, but a ping: the order of things counts from here
+      remember_ping(h, at)
+      if h.excuses then set(h, 'excuses', nil) end
+    end
+    if in_time and h.deadline > NOW + span(h) + CLOCK_OFF then  -- no ping can have earned that: a clock had jumped
+      remember_ping(h)
+      arm(h, NOW + span(h) + 0.5)  -- not at + span: newer pings may stand behind it
+    end
   end
 end
 
@@ -129,7 +136,7 @@ function on.fail(h, ping)
   if h.status ~= 'paused' and is_later(h, ping.at) then
     set(h, 'last_fail', ping.at)
     if h.status == 'down' then
-      call('HSET', key('incident', h.incident), 'exit', ping.exit, 'output', ping.output)
+      call('HSET', key('incident', h.incident), 'exit', ping.exit, 'output', ping.output, 'failed_at', text(ping.at))
     else
       open(h, ping.at, 'failure', ping.exit, ping.output)
     end

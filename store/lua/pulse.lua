@@ -43,7 +43,7 @@ if NOW < at - BACK then
 end
 if NOW - at > GAP or last.run and last.run ~= run then
   was_deaf = 1
-  remember_window(at, NOW)
+  remember_window(math.min(at, NOW), math.max(at, NOW))
 end
 call('HSET', PULSE, 'at', text(math.max(NOW, at)), 'run', run, 'node:' .. ARGV[1], text(NOW))
 return {text(NOW), nodes, was_deaf, stepped}

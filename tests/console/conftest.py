@@ -50,7 +50,7 @@ class Api:
         sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
         async with self._session.request(method, self.url + path, headers=sent, **body) as response:
             text = await response.read()
-            is_json = response.content_type == "application/json" and text
+            is_json = text and response.content_type == "application/json"
             answer = Answer(response.status, response.headers, await response.json() if is_json else text)
         self._check(method, path.partition("?")[0], answer)
         return answer
@@ -87,7 +87,7 @@ class Api:
             [path] if path in paths else [one for one in paths if re.fullmatch(re.sub(r"\{\w+}", "[^/]+", one), path)]
         )
         operation = paths[found[0]].get(method.lower()) if found else None
-        if not self.document or not path.startswith(("/api", "/heartbeat")):
+        if not self.document or method == "HEAD" or not path.startswith(("/api", "/heartbeat")):
             return
         if operation is None:
             assert answer.status in {404, 405}, f"{method} {path} is not declared"
@@ -106,8 +106,14 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[Api]:
-    """The application on a free port, and a client of it."""
+async def served(redis_url: str) -> AsyncIterator[Api]:
+    """A console on a free port, and a client of it."""
+    async with opened(redis_url) as db, serving(create_app(db, settings(redis_url))) as api:
+        yield api
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[Api]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(app, host="127.0.0.1", port=0, ready=port.set_result))
     task.add_done_callback(lambda _: port.cancel())
@@ -133,7 +139,7 @@ def settings(redis_url: str) -> ConsoleSettings:
 @pytest.fixture
 async def api(redis_url: str) -> AsyncIterator[Api]:
     """A console of its own, on the newest server."""
-    async with served(create_app(settings(redis_url))) as client:
+    async with served(redis_url) as client:
         yield client
 
 

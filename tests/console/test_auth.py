@@ -9,8 +9,12 @@ IDS = {"heartbeat": "0" * 12, "channel": "0" * 12, "incident": "0" * 12 + "-1", 
 WRONG = [None, "x" * len(KEY), KEY[:-1], KEY + "x", KEY.upper()]
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.method} {row.path}")
-async def test_every_route_asks_for_the_key(api: Api, row: Row) -> None:
+async def test_every_route_asks_for_the_key(api: Api) -> None:
+    for row in TABLE:
+        await asks_for_the_key(api, row)
+
+
+async def asks_for_the_key(api: Api, row: Row) -> None:
     path = row.path.format(**IDS)
     if row.key == "open":
         assert (await api.call(row.method, path, key=None)).status == 200
@@ -23,21 +27,21 @@ async def test_every_route_asks_for_the_key(api: Api, row: Row) -> None:
     assert (await api.call(row.method, path)).status not in {401, 500}
 
 
-@pytest.mark.parametrize(
-    ("authorization", "status"),
-    [
-        (f"Bearer {KEY}", 200),
-        (f"bearer {KEY}", 200),
-        (f"BEARER  {KEY}", 200),
-        (f"Basic {KEY}", 401),
-        (KEY, 401),
-        ("Bearer", 401),
-        ("Bearer ", 401),
-        (f"Bearer {KEY} {KEY}", 401),
-    ],
-)
-async def test_the_scheme_is_bearer_in_any_case(api: Api, authorization: str, status: int) -> None:
-    assert (await api.get("/api/heartbeats", key=None, headers={"Authorization": authorization})).status == status
+SCHEMES: list[tuple[str, int]] = [
+    (f"Bearer {KEY}", 200),
+    (f"bearer {KEY}", 200),
+    (f"BEARER  {KEY}", 200),
+    (f"Basic {KEY}", 401),
+    (KEY, 401),
+    ("Bearer", 401),
+    ("Bearer ", 401),
+    (f"Bearer {KEY} {KEY}", 401),
+]
+
+
+async def test_the_scheme_is_bearer_in_any_case(api: Api) -> None:
+    for authorization, status in SCHEMES:
+        assert (await api.get("/api/heartbeats", key=None, headers={"Authorization": authorization})).status == status
 
 
 async def test_the_key_is_taken_from_headers_only(api: Api) -> None:

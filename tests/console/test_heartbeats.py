@@ -3,11 +3,10 @@ import re
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
 
-from console.app import context_of, routes
+from console.app import create_app
 from store.database import Database
-from tests.console.conftest import PUBLIC_URL, Api, served, settings, signal
+from tests.console.conftest import PUBLIC_URL, Api, serving, settings, signal
 
 DEFAULTS = {
     "status": "pending",
@@ -44,9 +43,8 @@ async def test_a_name_is_enough_to_make_a_heartbeat(api: Api) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", made["since"])
 
 
-async def test_the_whole_life_of_a_heartbeat_on_every_server_in_an_app_that_others_share(db: Database) -> None:
-    """The way of `flatline up`: the routes are mounted on a database that is open already."""
-    async with served(Starlette(routes=routes(context_of(db, settings(db.url))))) as api:
+async def test_the_whole_life_of_a_heartbeat_on_every_server(db: Database) -> None:
+    async with serving(create_app(db, settings(db.url))) as api:
         made = await api.heartbeat(period=60, grace=30)
         path = f"/api/heartbeats/{made['id']}"
         await signal(db, made["id"])

@@ -12,22 +12,29 @@ def ms(time: str) -> float:
     return datetime.fromisoformat(time).timestamp() * 1000
 
 
-@pytest.mark.parametrize(
-    "body",
-    [{}, {"data": b""}, {"data": b" \n"}, {"data": b"null"}, {"json": {}}, {"json": {"for": None, "until": None}}],
-)
-async def test_without_an_end_a_pause_lasts_until_it_is_resumed(api: Api, body: dict[str, Any]) -> None:
-    path = "/api/heartbeats/" + (await api.heartbeat())["id"]
-    paused = await api.call("POST", path + "/pause", **body)
+NO_END: list[dict[str, Any]] = [
+    {},
+    {"data": b""},
+    {"data": b" \n"},
+    {"data": b"null"},
+    {"json": {}},
+    {"json": {"for": None, "until": None}},
+]
 
-    assert (paused.status, paused.body["status"], paused.body["resume_at"]) == (200, "paused", None)
+
+async def test_without_an_end_a_pause_lasts_until_it_is_resumed(api: Api) -> None:
+    for body in NO_END:
+        path = "/api/heartbeats/" + (await api.heartbeat())["id"]
+        paused = await api.call("POST", path + "/pause", **body)
+
+        assert (paused.status, paused.body["status"], paused.body["resume_at"]) == (200, "paused", None)
 
 
 async def test_a_pause_can_last_for_so_many_seconds(api: Api) -> None:
     path = "/api/heartbeats/" + (await api.heartbeat())["id"]
     paused = (await api.post(path + "/pause", {"for": 90})).body
 
-    assert 0 <= ms(paused["resume_at"]) - ms(paused["since"]) - 90_000 < 5_000
+    assert abs(ms(paused["resume_at"]) - ms(paused["since"]) - 90_000) < 5_000
 
 
 @pytest.mark.parametrize("zone", ["Z", "z", "+00:00"])
@@ -44,31 +51,29 @@ async def test_a_pause_can_last_until_a_time_and_a_second_one_sets_the_new_end(a
     assert first["since"] == second["since"] == third["since"]
 
 
-@pytest.mark.parametrize(
-    ("body", "field", "message"),
-    [
-        ({"for": 0}, "for", "for must be between 1 and 316224000 seconds (3660 days), got 0"),
-        ({"for": "60"}, "for", "for must be a whole number"),
-        ({"for": True}, "for", "for must be a whole number"),
-        ({"until": "2020-01-01T00:00:00Z"}, "until", "until must be in the future"),
-        ({"until": "2999-01-01T00:00:00"}, "until", "until must be an RFC 3339 time with its zone"),
-        ({"until": "2999-01-01"}, "until", "until must be an RFC 3339 time"),
-        ({"until": "2999-02-30T00:00:00Z"}, "until", "until must be a day and a time that exist"),
-        ({"until": "9999-12-31T23:59:59-23:59"}, "until", "until must be a day and a time that exist"),
-        ({"until": 4_000_000_000}, "until", "until must be an RFC 3339 time"),
-        ({"for": 60, "until": "2999-01-01T00:00:00Z"}, None, "either for or until, not both"),
-        ({"seconds": 60}, "seconds", 'unknown field "seconds"'),
-    ],
-)
-async def test_a_bad_end_is_refused_and_nothing_is_paused(
-    api: Api, body: dict[str, Any], field: str | None, message: str
-) -> None:
-    path = "/api/heartbeats/" + (await api.heartbeat())["id"]
-    refused = await api.post(path + "/pause", body)
+BAD_ENDS: list[tuple[dict[str, Any], str | None, str]] = [
+    ({"for": 0}, "for", "for must be between 1 and 316224000 seconds (3660 days), got 0"),
+    ({"for": "60"}, "for", "for must be a whole number"),
+    ({"for": True}, "for", "for must be a whole number"),
+    ({"until": "2020-01-01T00:00:00Z"}, "until", "until must be in the future"),
+    ({"until": "2999-01-01T00:00:00"}, "until", "until must be an RFC 3339 time with its zone"),
+    ({"until": "2999-01-01"}, "until", "until must be an RFC 3339 time"),
+    ({"until": "2999-02-30T00:00:00Z"}, "until", "until must be a day and a time that exist"),
+    ({"until": "9999-12-31T23:59:59-23:59"}, "until", "until must be a day and a time that exist"),
+    ({"until": 4_000_000_000}, "until", "until must be an RFC 3339 time"),
+    ({"for": 60, "until": "2999-01-01T00:00:00Z"}, None, "either for or until, not both"),
+    ({"seconds": 60}, "seconds", 'unknown field "seconds"'),
+]
 
-    assert (refused.status, refused.error["field"]) == (422, field)
-    assert message in refused.error["message"]
-    assert (await api.get(path)).body["status"] == "pending"
+
+async def test_a_bad_end_is_refused_and_nothing_is_paused(api: Api) -> None:
+    for body, field, message in BAD_ENDS:
+        path = "/api/heartbeats/" + (await api.heartbeat())["id"]
+        refused = await api.post(path + "/pause", body)
+
+        assert (refused.status, refused.error["field"]) == (422, field)
+        assert message in refused.error["message"]
+        assert (await api.get(path)).body["status"] == "pending"
 
 
 async def test_resuming_starts_the_clock_anew_and_does_nothing_to_what_runs(api: Api, store: Database) -> None:

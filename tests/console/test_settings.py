@@ -4,7 +4,7 @@ from console.app import create_app
 from console.settings import ConsoleSettings
 from runtime.errors import StartError
 from runtime.settings import SettingsError, load
-from tests.console.conftest import served
+from store.database import Database
 
 
 def test_without_a_public_url_it_is_the_port_on_this_machine() -> None:
@@ -51,7 +51,6 @@ def test_a_short_key_stops_the_start_and_is_not_repeated() -> None:
     assert "hunter2" not in repr(ConsoleSettings(api_key="hunter2"))
 
 
-async def test_a_console_without_a_key_does_not_start(redis_url: str) -> None:
-    with pytest.raises(StartError):
-        async with served(create_app(ConsoleSettings(redis_url=redis_url, port=0))):
-            pass
+async def test_a_console_without_a_key_does_not_start(store: Database) -> None:
+    with pytest.raises(StartError, match="FLATLINE_API_KEY is not set"):
+        create_app(store, ConsoleSettings())

@@ -93,6 +93,11 @@ class Heart:
         return self.deadline < inf and self.settle_at is None
 
     @property
+    def next_due(self) -> float:
+        times = [self.settle_at, self.resume_at, self.deadline if self.live else None]
+        return min([time for time in times if time is not None] + [due for _, due in self.runs.values()], default=inf)
+
+    @property
     def longest(self) -> int:
         return (max(self.grace, 60) if self.max_runtime is None else self.max_runtime) * 1000
 

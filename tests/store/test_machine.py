@@ -1,6 +1,7 @@
 """The scripts against the model: whatever nodes, people, clocks, outages and notifiers do, in any order."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -76,6 +77,7 @@ class Machine(RuleBasedStateMachine):
         self.sent: list[Batch] = []
         self.pinged: dict[str, int] = {}  # heartbeat -> span in time of its newest accepted ping, as a deadline
         self.told: dict[str, list[str]] = {}
+        self.noted: list[str] = []  # in the order in which somebody first took note
         self.repeatable: set[str] = set()  # what a crash between sending and noting may say once more
         self.tellings: list[Telling] = []
         self.notifiers = 0
@@ -102,6 +104,8 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
+            if sys.exc_info()[0] is not None:
+                return  # what follows would hide it
             self.do(self.everything_alarms_in_the_end())
             self.do(self.everything_is_told_in_the_end())
         finally:
@@ -317,8 +321,8 @@ class Machine(RuleBasedStateMachine):
             await self.work()
             if self.world.now >= until:
                 return
-            due = (await deadlines.sweep(self.db, self.shard)).due
-            await self.move(min(until, max(due or until, self.world.now) + 2) - self.world.now)
+            due = min((heart.next_due for heart in self.hearts if heart is not None), default=inf)
+            await self.move(int(min(until, max(due, self.world.now) + 2)) - self.world.now)
 
     async def hear_on(self) -> None:
         if self.world.pulse is not None and self.world.now > self.world.pulse:
@@ -378,6 +382,7 @@ class Machine(RuleBasedStateMachine):
         for entry in entries:
             pairs = [(incident, CHANNEL) for incident in entry.incidents] + list(entry.deliveries)
             await notifications.enlist(self.db, self.shard, entry.entry, pairs)
+            self.noted += [incident for incident, _ in pairs if incident not in self.noted]
             if crash == "after noting":
                 return
             for incident, channel in pairs:
@@ -406,13 +411,16 @@ class Machine(RuleBasedStateMachine):
         word, incident = lease.word, lease.incident
         assert word is not None
         told = self.told.setdefault(incident, [])
-        assert "resolved" not in told[:-1]
         if told and told[-1] == word:
             assert incident in self.repeatable, "told twice without a crash"
             self.repeatable.discard(incident)
         else:
-            assert word == "opened" if not told else (told[-1], word) == ("opened", "resolved") or word == "resolved"
             assert "resolved" not in told, "opened after resolved"
+        heartbeat, _, opened_at = incident.partition("-")
+        for other, words in self.told.items():
+            other_heartbeat, _, other_opened_at = other.partition("-")
+            if words and other_heartbeat == heartbeat and int(other_opened_at) > int(opened_at):
+                assert self.noted.index(incident) > self.noted.index(other), "told after a newer incident"
         told.append(word)
 
     async def end(self, telling: Telling, result: Any) -> None:
@@ -466,7 +474,8 @@ class Machine(RuleBasedStateMachine):
                 "held": heart.deadline < inf and not heart.live, "resume_at": heart.resume_at,
                 "incident": heart.incidents[-1].id if heart.incidents else None,
             }  # fmt: skip
-            assert found == wanted
+            differ = {name: (found[name], wanted[name]) for name in found if found[name] != wanted[name]}
+            assert not differ, differ
             expected_timers |= {f"overdue:{heart.id}:{rid}": due for rid, (_, due) in heart.runs.items()}
             if heart.settle_at is not None:
                 expected_timers[f"settle:{heart.id}"] = heart.settle_at
