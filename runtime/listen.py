@@ -37,6 +37,7 @@ def _open(sockets: list[socket.socket], host: str, port: int, backlog: int) -> N
             problem = error
         else:
             sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited; not every event loop sees to it
             sockets.append(sock)
             port = port or sock.getsockname()[1]  # with port 0 the first address draws it for the others
     if problem and not sockets:

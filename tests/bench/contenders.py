@@ -5,14 +5,13 @@ token, no log, no batch.
 """
 
 import asyncio
-import contextlib
 import json
-import os
 import pstats
 import re
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -74,78 +73,69 @@ async def profiled(home: Path, core: int, redis_url: str, tokens: Sequence[str])
 async def _flatline(
     home: Path, core: int, redis_url: str, tokens: Sequence[str], python: Sequence[str]
 ) -> AsyncIterator[Contender]:
-    port = _free_port()
+    port, paths = _free_port(), _listed(home / "flatline.paths", [f"/ping/{token}" for token in tokens])
     command = [*python, "-m", "flatline.cli", "ingest", "--port", str(port), "--redis-url", redis_url]
-    paths = [f"/ping/{token}" for token in tokens]
-    async with _running("flatline", version("flatline"), home, core, port, command, paths, "/readyz") as contender:
-        yield contender
+    async with _running(command, core, f"http://127.0.0.1:{port}/readyz", home / "flatline.log") as pid:
+        yield Contender("flatline", version("flatline"), pid, port, paths)
 
 
 @asynccontextmanager
 async def nginx(home: Path, core: int, tokens: Sequence[str]) -> AsyncIterator[Contender]:
     """`return 200`, one worker, no access log."""
-    port, config = _free_port(), home / "nginx.conf"
+    port, paths = _free_port(), _listed(home / "nginx.paths", [f"/ping/{token}" for token in tokens])
+    config = home / "nginx.conf"
     config.write_text(NGINX.format(home=home, port=port))
     command = [program("nginx"), "-p", str(home), "-e", "stderr", "-c", str(config)]
     said = subprocess.run([command[0], "-v"], capture_output=True, text=True, check=False).stderr
-    paths = [f"/ping/{token}" for token in tokens]
-    async with _running("nginx", _version(said), home, core, port, command, paths, "/") as contender:
-        yield contender
+    async with _running(command, core, f"http://127.0.0.1:{port}/", home / "nginx.log") as pid:
+        yield Contender("nginx", _version(said), pid, port, paths)
 
 
 @asynccontextmanager
 async def webdis(home: Path, core: int, server_socket: Path, heartbeats: Sequence[str]) -> AsyncIterator[Contender]:
     """One ZADD per request, one thread, on the same server's unix socket."""
-    port, config = _free_port(), home / "webdis.json"
+    asked = [f"/ZADD/{WEBDIS_KEY}/XX/GT/CH/@/{heartbeat}" for heartbeat in heartbeats]
+    port, paths = _free_port(), _listed(home / "webdis.paths", asked)
+    config, log = home / "webdis.json", home / "webdis.log"
     settings = {
         "redis_host": str(server_socket), "http_host": "127.0.0.1", "http_port": port, "threads": 1,
-        "pool_size": WEBDIS_POOL, "daemonize": False, "verbosity": 0, "logfile": "/dev/null",
+        "pool_size": WEBDIS_POOL, "daemonize": False, "verbosity": 3, "logfile": str(log),
     }  # fmt: skip
     config.write_text(json.dumps(settings))
     command = [program("webdis"), str(config)]
-    paths = [f"/ZADD/{WEBDIS_KEY}/XX/GT/CH/@/{heartbeat}" for heartbeat in heartbeats]
-    async with _running("webdis", _package_version("webdis"), home, core, port, command, paths, "/PING") as contender:
-        yield contender
+    async with _running(command, core, f"http://127.0.0.1:{port}/PING", log) as pid:
+        yield Contender("webdis", _version(log.read_text().rpartition("Webdis")[2]), pid, port, paths)
 
 
 @asynccontextmanager
-async def _running(
-    name: str,
-    its_version: str,
-    home: Path,
-    core: int,
-    port: int,
-    command: Sequence[str],
-    paths: Sequence[str],
-    probe: str,
-) -> AsyncIterator[Contender]:
-    asked, output = home / f"{name}.paths", home / f"{name}.log"
-    asked.write_text("".join(f"{path}\n" for path in paths))
-    child = Child([program("taskset"), "-c", str(core), *command], output)
+async def _running(command: Sequence[str], core: int, probe: str, log: Path) -> AsyncIterator[int]:
+    """The pid of a process that answers; it ends with the block."""
+    child = Child([program("taskset"), "-c", str(core), *command], log)
     try:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                while await status_of(port, probe) != 200:
+                while not await asyncio.to_thread(_answers, probe):
                     if child.exited.is_set():
                         raise TimeoutError
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise BenchError(f"{name} does not answer: {output.read_text(errors='replace')[-500:]}") from None
-        yield Contender(name, its_version, child.pid, port, asked)
+            raise BenchError(f"{command[0]} does not answer: {log.read_text(errors='replace')[-500:]}") from None
+        yield child.pid
     finally:
         await child.stop()
 
 
-async def status_of(port: int, path: str) -> int:
-    """The status of one GET; 0 = nobody answers."""
-    with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError, IndexError):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
-            return int((await reader.readline()).split()[1])
-        finally:
-            writer.close()
-    return 0
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except OSError:  # refused, or an answer other than 2xx
+        return False
+
+
+def _listed(file: Path, paths: Sequence[str]) -> Path:
+    file.write_text("".join(f"{path}\n" for path in paths))
+    return file
 
 
 def _free_port() -> int:

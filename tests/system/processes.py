@@ -1,10 +1,10 @@
 """The roles as real processes, as an operator runs them: started, killed and started again on the same port.
 
-    async with house(folder, redis_url=url) as here:
-        node = await here.start("ingest", trusted_proxies="127.0.0.1")
-        await node.kill()
-        await node.start()
-        async with Api((await here.start("console")).url) as api: ...
+async with house(folder, redis_url=url) as here:
+    node = await here.start("ingest", trusted_proxies="127.0.0.1")
+    await node.kill()
+    await node.start()
+    async with Api((await here.start("console")).url) as api: ...
 """
 
 import asyncio

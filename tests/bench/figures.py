@@ -1,0 +1,75 @@
+"""From runs to figures: medians over the rounds, ratios within a round, and the goal beside each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final, NamedTuple
+
+from tests.bench.load import Run
+
+
+class Goal(NamedTuple):
+    """At most `most` times the CPU that `peer` takes for one ping."""
+
+    peer: str
+    what: str
+    most: float
+
+
+GOALS: Final = (
+    Goal("nginx", "node CPU with the event log on, against nginx return 200", 6.0),
+    Goal("webdis", "node CPU with the event log on, against webdis", 1.2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measured ratio; the spread is that of the rounds."""
+
+    what: str
+    connections: int
+    ratio: float
+    lowest: float
+    highest: float
+    most: float
+
+    @property
+    def met(self) -> bool:
+        return self.ratio <= self.most
+
+    def __str__(self) -> str:
+        said = "met" if self.met else "not met"
+        return (
+            f"{self.what}, {self.connections} connections: at most {self.most:g} x: "
+            f"{self.ratio:.2f} x ({self.lowest:.2f} to {self.highest:.2f}): {said}"
+        )
+
+
+def figures(runs: Sequence[Run]) -> list[Figure]:
+    found: list[Figure] = []
+    for goal in GOALS:
+        for connections in dict.fromkeys(run.connections for run in runs):
+            ours, theirs = (_of(runs, name, connections) for name in ("flatline", goal.peer))
+            ratios = [our.cpu_us / their.cpu_us for our, their in zip(ours, theirs, strict=False)]
+            if ratios:
+                found.append(Figure(goal.what, connections, median(ratios), min(ratios), max(ratios), goal.most))
+    return found
+
+
+def table(runs: Sequence[Run]) -> str:
+    """One line per contender and number of connections: medians over the rounds."""
+    lines = [
+        f"{'contender':<10} {'conns':>5} {'pings/s':>9} {'CPU us/ping':>12} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7}"
+    ]
+    for name, connections in dict.fromkeys((run.contender, run.connections) for run in runs):
+        mine = _of(runs, name, connections)
+        lines.append(
+            f"{name:<10} {connections:>5} {median(r.per_second for r in mine):>9,.0f}"
+            f" {median(r.cpu_us for r in mine):>12.1f} {median(r.p50_ms for r in mine):>8.2f}"
+            f" {median(r.p99_ms for r in mine):>8.2f} {sum(r.refused + r.lost for r in mine):>7}"
+        )
+    return "\n".join(lines)
+
+
+def _of(runs: Sequence[Run], name: str, connections: int) -> list[Run]:
+    return [run for run in runs if (run.contender, run.connections) == (name, connections)]
