@@ -7,6 +7,7 @@ The replies of the log rows are switched off for the length of the write: readin
 than the ping. A row that is refused is missed by nobody, since the ZADD behind it is then refused as well.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,8 @@ from store.keys import Shard
 PLAIN_MAX: Final = 500  # pairs in one ZADD
 JUDGED_MAX: Final = 100  # items in one arrive.lua: 5 ms of the server
 EVENTS: Final = 100
+#: Redis refuses every write: no fault of the item that met it.
+REFUSED: Final = re.compile(r"\b(OOM|MISCONF|READONLY|NOREPLICAS)\b")
 
 
 @dataclass(slots=True)
@@ -84,7 +87,11 @@ class Lane:
             (answers,) = await self._write([("EVALSHA", scripts.digests["arrive"], *rest)], replies=1)
         except _MissingScript:
             (answers,) = await self._write([("EVAL", scripts.texts["arrive"], *rest)], replies=1)
-        return [answer.decode(errors="replace") for answer in answers]
+        texts = [answer.decode(errors="replace") for answer in answers]
+        for text in texts:
+            if text.startswith("error: ") and REFUSED.search(text):
+                raise Unavailable(f"Redis: {text[:200]}")
+        return texts
 
     async def _write(self, commands: Sequence[tuple[Any, ...]], replies: int) -> list[Any]:
         """One write and its replies. A connection that died while idle is made anew, once: batches repeat safely."""

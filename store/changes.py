@@ -49,10 +49,7 @@ class Changes:
             self._run_id = run_id
             return None
         forget: list[str] = []
-        reads = [
-            ("XRANGE", shard.changes, b"(" + self._seen[shard.number][0], "+", "COUNT", 1000)
-            for shard in self._db.shards
-        ]
+        reads = [("XRANGE", shard.changes, b"(" + self._seen[shard.number][0], "+") for shard in self._db.shards]
         for shard, entries in zip(self._db.shards, await self._db.pipeline(reads), strict=True):
             for entry, fields in entries:
                 heartbeat, counter = _fields(fields)

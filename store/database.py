@@ -107,9 +107,11 @@ async def opened(url: str, *, shards: int = 1, clock: str | None = None) -> Asyn
             )
         scripts = Scripts(shebang=server.has_script_flags, clock=clock)
         db = Database(redis, server, shards, scripts, url)
-        await db.execute("HSETNX", keys.META, "shards", shards)
-        await db.execute("HSETNX", keys.META, "schema", SCHEMA)
         stored_shards, schema = await db.execute("HMGET", keys.META, "shards", "schema")
+        if stored_shards is None or schema is None:  # a new one; else nothing is written, for memory may be full
+            await db.execute("HSETNX", keys.META, "shards", shards)
+            await db.execute("HSETNX", keys.META, "schema", SCHEMA)
+            stored_shards, schema = await db.execute("HMGET", keys.META, "shards", "schema")
         if int(schema) > SCHEMA:
             raise UnfitServer(f"the data has schema {int(schema)}, this flatline knows {SCHEMA}: upgrade flatline")
         db.shards = [Shard(number) for number in range(int(stored_shards))]

@@ -12,15 +12,24 @@ local function finish(delivery, incident)
   return {'', 0}
 end
 
+-- Somebody is about to tell it, or will be when he comes to the entry that says so.
+local function unfinished(incident)
+  if call('ZSCORE', CHORES, 'retry:' .. incident .. ':' .. channel) then return true end
+  local d = call('HMGET', key('delivery', incident .. ':' .. channel), 'created', 'told', 'given_up')
+  local word = next_word(incident, d[2])
+  return d[1] and word and word ~= d[3]
+end
+
 local function lease(incident)
   local delivery = key('delivery', incident .. ':' .. channel)
   local chore = 'retry:' .. incident .. ':' .. channel
   local d = call('HMGET', delivery, 'told', 'given_up', 'owner', 'leased_until', 'word', 'attempt')
-  local word = next_word(incident, d[1])
-  if not word or word == d[2] then return finish(delivery, incident) end
   if d[3] and d[3] ~= owner and tonumber(d[4]) > NOW then return {'busy', 0} end
+  -- Who vanished in the middle of a word may have said it: then the end is told, even of what is void by now.
+  local word = next_word(incident, d[1]) or d[3] and next_word(incident, d[5])
+  if not word or word == d[2] then return finish(delivery, incident) end
   local previous = call('HGET', key('incident', incident), 'previous')
-  if previous and previous ~= '' and call('ZSCORE', CHORES, 'retry:' .. previous .. ':' .. channel) then
+  if previous and previous ~= '' and unfinished(previous) then
     call('ZADD', CHORES, text(NOW + 1000), chore)
     return {'wait', 0}
   end

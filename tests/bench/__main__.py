@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -77,7 +76,7 @@ class Bench:
                     await self._turn(contender, connections, WARM_UP_S)
                     run = await self._turn(contender, connections, seconds)
                     self.runs.append(run)
-                    _tell(f"round {number}: {run}")
+                    _tell(f"round {number} of {rounds}: {run}")
         deaf_now, rows_now = await self._deaf_and_logged()
         if deaf_now != deaf:
             self.failures.append(f"the node was deaf: {deaf_now - deaf} windows were recorded")
@@ -122,7 +121,7 @@ def report(taken: Bench, options: argparse.Namespace) -> None:
     found = figures(taken.runs)
     versions = {contender.name: contender.version for contender in taken.contenders}
     versions[taken.db.server.name] = ".".join(map(str, taken.db.server.version))
-    versions["wrk"] = _wrk_version()
+    versions["wrk"] = contenders.version_of("wrk")
     print(machine.describe())
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
     print(f"{HEARTBEATS:,} heartbeats, {options.rounds} rounds of {options.seconds} s, medians\n")
@@ -142,11 +141,6 @@ def _record(taken: Bench, found: Sequence[Figure], versions: dict[str, str]) -> 
         "figures": [asdict(figure) | {"met": figure.met} for figure in found],
         "failures": taken.failures,
     }
-
-
-def _wrk_version() -> str:
-    said = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()
-    return said[1] if len(said) > 1 else "of unknown version"
 
 
 def _tell(progress: str) -> None:

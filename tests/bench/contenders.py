@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -43,11 +44,12 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A started process. `paths`: a file of what is asked of it, a line each."""
+    """A started process on a core. `paths`: a file of what is asked of it, a line each."""
 
     name: str
     version: str
     pid: int
+    core: int
     port: int
     paths: Path
 
@@ -76,7 +78,7 @@ async def _flatline(
     port, paths = _free_port(), _listed(home / "flatline.paths", [f"/ping/{token}" for token in tokens])
     command = [*python, "-m", "flatline.cli", "ingest", "--port", str(port), "--redis-url", redis_url]
     async with _running(command, core, f"http://127.0.0.1:{port}/readyz", home / "flatline.log") as pid:
-        yield Contender("flatline", version("flatline"), pid, port, paths)
+        yield Contender("flatline", version("flatline"), pid, core, port, paths)
 
 
 @asynccontextmanager
@@ -86,9 +88,8 @@ async def nginx(home: Path, core: int, tokens: Sequence[str]) -> AsyncIterator[C
     config = home / "nginx.conf"
     config.write_text(NGINX.format(home=home, port=port))
     command = [program("nginx"), "-p", str(home), "-e", "stderr", "-c", str(config)]
-    said = subprocess.run([command[0], "-v"], capture_output=True, text=True, check=False).stderr
     async with _running(command, core, f"http://127.0.0.1:{port}/", home / "nginx.log") as pid:
-        yield Contender("nginx", _version(said), pid, port, paths)
+        yield Contender("nginx", version_of("nginx"), pid, core, port, paths)
 
 
 @asynccontextmanager
@@ -104,7 +105,7 @@ async def webdis(home: Path, core: int, server_socket: Path, heartbeats: Sequenc
     config.write_text(json.dumps(settings))
     command = [program("webdis"), str(config)]
     async with _running(command, core, f"http://127.0.0.1:{port}/PING", log) as pid:
-        yield Contender("webdis", _version(log.read_text().rpartition("Webdis")[2]), pid, port, paths)
+        yield Contender("webdis", _number(log.read_text().rpartition("Webdis")[2]), pid, core, port, paths)
 
 
 @asynccontextmanager
@@ -112,17 +113,18 @@ async def _running(command: Sequence[str], core: int, probe: str, log: Path) -> 
     """The pid of a process that answers; it ends with the block."""
     child = Child([program("taskset"), "-c", str(core), *command], log)
     try:
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                while not await asyncio.to_thread(_answers, probe):
-                    if child.exited.is_set():
-                        raise TimeoutError
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            raise BenchError(f"{command[0]} does not answer: {log.read_text(errors='replace')[-500:]}") from None
+        until = time.monotonic() + START_TIMEOUT_S
+        while not await asyncio.to_thread(_answers, probe):
+            if child.exited.is_set() or time.monotonic() > until:
+                raise BenchError(f"{command[0]} does not answer: {_tail(log)}")
+            await asyncio.sleep(POLL_S)
         yield child.pid
     finally:
         await child.stop()
+
+
+def _tail(log: Path) -> str:
+    return " | ".join(log.read_text(errors="replace").splitlines()[-3:])
 
 
 def _answers(url: str) -> bool:
@@ -145,6 +147,12 @@ def _free_port() -> int:
         return port
 
 
-def _version(said: str) -> str:
-    found = re.search(r"\d+\.\d[\w.+-]*", said)
+def version_of(name: str) -> str:
+    """What a program says for -v."""
+    said = subprocess.run([program(name), "-v"], capture_output=True, text=True, check=False)
+    return _number(said.stdout + said.stderr)
+
+
+def _number(said: str) -> str:
+    found = re.search(r"\d+\.\d[\w.]*", said)
     return found[0] if found else "of unknown version"

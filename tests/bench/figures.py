@@ -57,7 +57,7 @@ def figures(runs: Sequence[Run]) -> list[Figure]:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """One line per contender and number of connections: medians over the rounds."""
+    """One line per contender and number of connections: medians over the rounds, of `others` the worst."""
     lines = [
         f"{'contender':<10} {'conns':>5} {'pings/s':>9} {'CPU us/ping':>12} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7}"
     ]
@@ -67,6 +67,7 @@ def table(runs: Sequence[Run]) -> str:
             f"{name:<10} {connections:>5} {median(r.per_second for r in mine):>9,.0f}"
             f" {median(r.cpu_us for r in mine):>12.1f} {median(r.p50_ms for r in mine):>8.2f}"
             f" {median(r.p99_ms for r in mine):>8.2f} {sum(r.refused + r.lost for r in mine):>7}"
+            f" {max(r.others for r in mine):>7.0%}"
         )
     return "\n".join(lines)
 

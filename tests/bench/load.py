@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.contenders import Contender
-from tests.bench.machine import BenchError, cpu_seconds, program
+from tests.bench.machine import BenchError, busy_seconds, cpu_seconds, program
 
 SCRIPT: Final = Path(__file__).with_name("cycle.lua")
 PATIENCE_S: Final = 30.0  # for wrk beyond the time it was given
@@ -15,7 +15,10 @@ PATIENCE_S: Final = 30.0  # for wrk beyond the time it was given
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One contender under load once. `refused`: answers beyond 3xx; `lost`: no answer at all."""
+    """One contender under load once.
+
+    `refused`: answers beyond 3xx. `lost`: no answer at all. `others`: the share of its core that others had.
+    """
 
     contender: str
     connections: int
@@ -24,6 +27,7 @@ class Run:
     refused: int
     lost: int
     cpu_s: float
+    others: float
     p50_ms: float
     p99_ms: float
 
@@ -36,11 +40,15 @@ class Run:
         """CPU microseconds of the contender per acknowledged ping."""
         return self.cpu_s * 1e6 / self.acknowledged
 
+    def __str__(self) -> str:
+        return f"{self.contender}, {self.connections} connections: {self.cpu_us:.1f} us, {self.per_second:,.0f}/s"
+
 
 async def press(contender: Contender, connections: int, seconds: int) -> Run:
     """Raises BenchError: nothing was acknowledged."""
-    before = cpu_seconds(contender.pid)
+    before, busy = cpu_seconds(contender.pid), busy_seconds(contender.core)
     said = await _wrk(contender, connections, seconds)
+    cpu_s, busy_s = cpu_seconds(contender.pid) - before, busy_seconds(contender.core) - busy
     run = Run(
         contender=contender.name,
         connections=connections,
@@ -48,7 +56,8 @@ async def press(contender: Contender, connections: int, seconds: int) -> Run:
         acknowledged=int(said["answered"] - said["refused"]),
         refused=int(said["refused"]),
         lost=int(said["lost"]),
-        cpu_s=cpu_seconds(contender.pid) - before,
+        cpu_s=cpu_s,
+        others=max(0.0, busy_s - cpu_s) / said["seconds"],
         p50_ms=said["p50_ms"],
         p99_ms=said["p99_ms"],
     )

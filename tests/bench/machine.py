@@ -28,9 +28,16 @@ def describe() -> str:
     model = platform.machine()
     with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as lines:
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    return (
-        f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
-    )
+    system = f"{platform.system()} {platform.release()}"
+    return f"{model}, {os.cpu_count()} cores, {system}, Python {platform.python_version()}"
+
+
+def busy_seconds(core: int) -> float:
+    """What a core has worked since it was started, or what was taken from it by others on the same hardware."""
+    with Path("/proc/stat").open() as lines:
+        fields = next(line for line in lines if line.startswith(f"cpu{core} ")).split()[1:9]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(field) / TICKS_PER_S for field in fields)
+    return user + nice + system + irq + softirq + steal
 
 
 def cpu_seconds(pid: int) -> float:

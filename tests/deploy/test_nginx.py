@@ -231,9 +231,7 @@ async def test_a_body_over_the_limit_costs_the_body_and_not_the_ping(installatio
     path = f"/ping/{heartbeat['ping_url'].rpartition('/')[2]}/3"
     size = 101 * 1024 * 1024
 
-    answer = await raw(
-        installation, f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\nbegin".encode()
-    )
+    answer = await raw(installation, f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\nbegin".encode())
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     seen = await api.becomes(heartbeat["id"], "down")
@@ -289,13 +287,13 @@ async def test_the_event_log_shows_the_client_and_neither_nginx_nor_what_the_cli
     heartbeat = await installation.api.create_heartbeat("address")
     claims = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9", "User-Agent": "curl/8"}
     connector = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
-    async with aiohttp.ClientSession(connector=connector) as elsewhere:
-        async with elsewhere.get(heartbeat["ping_url"], headers=claims) as response:
-            assert response.status == 200
+    elsewhere = aiohttp.ClientSession(connector=connector)
+    async with elsewhere, elsewhere.get(heartbeat["ping_url"], headers=claims) as response:
+        assert response.status == 200
 
     with Redis.from_url(installation.redis_url) as redis:
         events = redis.xrange(Shard(0).events(heartbeat["id"]))
-    pings: list[Any] = [fields for _, fields in events if fields[b"kind"] == b"success"]  # type: ignore[union-attr]
+    pings: list[Any] = [fields for _, fields in events if fields[b"kind"] == b"success"]
     assert [(ping[b"from"], ping[b"agent"]) for ping in pings] == [(b"127.0.0.2", b"curl/8")]
 
 

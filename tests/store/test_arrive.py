@@ -241,8 +241,8 @@ async def test_whoever_leaves_no_run_behind_is_watched_again_even_when_its_deadl
     db: Database, clock: Clock
 ) -> None:
     made = await make(db, up_at=T0, max_runtime=1000)
-    await send(db, made, "start", at=T0 + 5, rid="a")
     await clock.forward(500)
+    await send(db, made, "start", at=T0 + 5, rid="a")
     late = T0 + 300_000
 
     assert await send(db, made, at=late, rid="a") == "up"
@@ -269,8 +269,9 @@ async def test_runs_are_bounded(db: Database, clock: Clock) -> None:
 async def test_a_corrupt_record_stops_nobody_else(db: Database, clock: Clock, spoil: tuple[str, ...]) -> None:
     good, bad, other = await make(db), await make(db, up_at=T0), await make(db)
     await db.execute(*(part.replace("ID", bad.id) for part in spoil))
+    await clock.forward(1)
 
-    answers = await judge(db, *(Ping(h.id, T0, "fail") for h in (good, bad, other)))
+    answers = await judge(db, *(Ping(h.id, T0 + 1, "fail") for h in (good, bad, other)))
     assert (answers[0], answers[2]) == ("parked", "parked")
     assert answers[1] == "unknown" or answers[1].startswith("error: ")
     assert (await status(db, good), await status(db, other)) == ("down", "down")
