@@ -25,15 +25,10 @@ def parse_public_url(raw: str) -> str:
 
 @dataclass(frozen=True)
 class ConsoleSettings(RoleSettings):
-    """What the console needs. Without a public URL it is the port on this machine."""
+    """What the console needs. Alone it cannot know where the ingest nodes are: it shows their default port here."""
 
     port: int = port_setting(8001)
     public_url: str = setting(
-        "",
-        "Where pings reach the ingest nodes, as shown in ping URLs; http://127.0.0.1:<port>.",
-        parse=parse_public_url,
+        "http://127.0.0.1:8000", "Where pings reach the ingest nodes, as shown in ping URLs.", parse=parse_public_url
     )
     api_key: str = setting("", "The first admin's API key, at least 32 characters.", minimum=API_KEY_MIN, secret=True)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "public_url", self.public_url or f"http://127.0.0.1:{self.port}")

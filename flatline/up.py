@@ -13,7 +13,7 @@ from typing import Final
 from starlette.applications import Starlette
 
 from console.app import EXCEPTION_HANDLERS, Console
-from console.settings import ConsoleSettings
+from console.settings import ConsoleSettings, parse_public_url
 from flatline import embedded, roles
 from ingest.app import Ingest
 from ingest.settings import IngestSettings
@@ -21,6 +21,7 @@ from notifier.app import Notifier
 from notifier.settings import NotifierSettings
 from runtime import health, logs, metrics
 from runtime.errors import StartError
+from runtime.listen import listen
 from runtime.serve import serve
 from runtime.settings import port_setting, setting
 from store.database import Database
@@ -36,6 +37,7 @@ class UpSettings(IngestSettings, NotifierSettings, ConsoleSettings):
     """What `flatline up` needs: everything, and a place for its data."""
 
     port: int = port_setting(8000)
+    public_url: str = setting("", "Where pings reach us, as shown in ping URLs.", parse=parse_public_url)
     redis_url: str = setting("", "A Redis or Valkey to use instead of the embedded one.", secret=True)
     data_dir: str = setting("./data", "Where the embedded server and the API key live.")
 
@@ -43,6 +45,7 @@ class UpSettings(IngestSettings, NotifierSettings, ConsoleSettings):
 async def up(settings: UpSettings) -> None:
     """Serves everything until cancelled. Raises StartError."""
     logs.configure(settings.log_level, settings.log_format)
+    settings = _with_url(settings)
     data = Path(settings.data_dir)
     async with AsyncExitStack() as stack:
         redis_url = settings.redis_url
@@ -55,8 +58,7 @@ async def up(settings: UpSettings) -> None:
 
         def ready(bound: int) -> None:
             port.set_result(bound)
-            url = replace(settings, port=bound).public_url
-            sys.stdout.write(_greeting(url, key if is_new else None, data))
+            sys.stdout.write(_greeting(settings.public_url, key if is_new else None, data))
             sys.stdout.flush()
 
         app = _application(db, replace(settings, api_key=key), port)
@@ -86,6 +88,17 @@ def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]"
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=dict(EXCEPTION_HANDLERS))
     app.router.redirect_slashes = False
     return app
+
+
+def _with_url(settings: UpSettings) -> UpSettings:
+    """Ping URLs name the port, so one that is to be drawn is drawn before anything is built. Raises StartError."""
+    port = settings.port
+    if not port:
+        drawn = listen(settings.host, 0, 1)
+        port = drawn[0].getsockname()[1]
+        for sock in drawn:
+            sock.close()
+    return replace(settings, port=port, public_url=settings.public_url or f"http://127.0.0.1:{port}")
 
 
 def api_key(data: Path) -> tuple[str, bool]:

@@ -37,6 +37,11 @@ class Cache:
     def __len__(self) -> int:
         return len(self._known)
 
+    @property
+    def refused_at(self) -> float:
+        """When a ping was last refused because too many waited for a lookup, monotonic seconds."""
+        return self._lookups.refused_at
+
     def peek(self, heartbeat: str) -> Known | None:
         """What is known now and may be believed, without asking Redis."""
         if time.monotonic() - self._read_at > CACHE_AGE_S:
@@ -65,6 +70,8 @@ class Cache:
                 if known is None:
                     _put(self._unknown, heartbeat, time.monotonic() + UNKNOWN_AGE_S, UNKNOWN_MAX)
                 else:
+                    if old := self._known.get(heartbeat):
+                        known.last_at = old.last_at  # no longer believed, but its `at` is given away
                     _put(self._known, heartbeat, known, self._size)
             return known
         finally:

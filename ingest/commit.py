@@ -48,18 +48,26 @@ class GroupCommit(Generic[Item, Answer]):
                 batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
                 try:
                     answers = await self._write([item for item, _ in batch])
+                    for (_, future), answer in zip(batch, answers, strict=True):
+                        if not future.done():
+                            future.set_result(answer)
                 except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait
                     for _, future in batch:
                         if not future.done():
                             future.set_exception(error)
-                else:
-                    for (_, future), answer in zip(batch, answers, strict=True):
-                        if not future.done():
-                            future.set_result(answer)
+                finally:
+                    for _, future in batch:
+                        future.cancel()  # only if we are cancelled ourselves: nobody may wait for ever
         finally:
             self._writer = None
+            for _, future in self._waiting:
+                future.cancel()
+            self._waiting.clear()
 
-    async def drained(self) -> None:
-        """Waits until nothing waits."""
-        while self._writer is not None:
-            await asyncio.wait({self._writer})
+    async def drained(self, *, within_s: float) -> None:
+        """Waits until nothing waits; what still does by then is dropped, its futures cancelled."""
+        if self._writer is not None:
+            _, late = await asyncio.wait({self._writer}, timeout=within_s)
+            for writer in late:
+                writer.cancel()
+                await asyncio.wait({writer})

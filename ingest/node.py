@@ -19,11 +19,15 @@ from store.database import Database
 from store.keys import Shard
 
 SHED_S: Final = 1.0  # after a refusal no pulse for so long: a node that refuses cannot hear
+AHEAD_MS: Final = 500  # how far `at` may run ahead of the clock to stay unique; beyond 1 s Redis refuses it
+CLOSE_S: Final = 5.0  # for what still waits when we stop; then a Redis that hangs has had its time
 
 logger = logging.getLogger(__name__)
 
-#: What a queue takes: a ping with what is known of its heartbeat, or None, which marks a place in the line.
-Entry = tuple[Ping, Known] | None
+#: A ping, what is known of its heartbeat, and the clock's offset in its `at`.
+Arrival = tuple[Ping, Known, float]
+#: What a queue takes: an arrival, or None, which marks a place in the line.
+Entry = Arrival | None
 
 
 class ShardQueues:
@@ -39,52 +43,58 @@ class ShardQueues:
         self.signals = GroupCommit[Entry, str](self._write_signals, most=JUDGED_MAX, limit=limit)
 
     async def _write_plain(self, entries: list[Entry]) -> list[str]:
-        pings = [entry for entry in entries if entry is not None]
-        answers = ["up"] * len(pings)
-        if pings:
+        arrivals = [entry for entry in entries if entry is not None]
+        answers = ["up"] * len(arrivals)
+        if arrivals:
             started = time.perf_counter()
-            all_up = await self._plain_lane.commit([(ping, ping.at + known.span_ms) for ping, known in pings])
-            self._node.metrics.observe_batch(len(pings), time.perf_counter() - started)
+            all_up = await self._plain_lane.commit([(ping, ping.at + known.span_ms) for ping, known, _ in arrivals])
+            self._node.metrics.observe_batch(len(arrivals), time.perf_counter() - started)
             if not all_up:
-                for ping, _ in pings:
+                for ping, _, _ in arrivals:
                     ping.signal = "plain"
-                answers = await self._judge(self._plain_lane, pings)
-        if len(pings) < len(entries):
-            pulse = await deadlines.pulse(self._node.db, self._shard, self._node.name)
-            self._node.heard(pulse)
+                answers = await self._judge(self._plain_lane, arrivals)
         return _spread(entries, answers)
 
     async def _write_signals(self, entries: list[Entry]) -> list[str]:
-        pings = [entry for entry in entries if entry is not None]
-        return _spread(entries, await self._judge(self._signal_lane, pings))
+        arrivals = [entry for entry in entries if entry is not None]
+        return _spread(entries, await self._judge(self._signal_lane, arrivals))
 
-    async def _judge(self, lane: Lane, pings: Sequence[tuple[Ping, Known]]) -> list[str]:
+    async def _judge(self, lane: Lane, arrivals: Sequence[Arrival]) -> list[str]:
         answers: list[str] = []
-        for i in range(0, len(pings), JUDGED_MAX):
-            chunk = [ping for ping, _ in pings[i : i + JUDGED_MAX]]
-            said = await lane.judge(chunk, sure=False)
+        for i in range(0, len(arrivals), JUDGED_MAX):
+            chunk = arrivals[i : i + JUDGED_MAX]
+            said = await lane.judge([ping for ping, _, _ in chunk], sure=False)
             if "clock" in said:
                 said = await self._measure_and_repeat(lane, chunk, said)
             answers += said
-        for (ping, known), answer in zip(pings, answers, strict=True):
+        for (ping, known, _), answer in zip(arrivals, answers, strict=True):
             known.up = answer == "up"
             if answer.startswith("error"):
                 log(logger, logging.ERROR, "corrupt_record", heartbeat=ping.heartbeat, reason=answer)
         return answers
 
-    async def _measure_and_repeat(self, lane: Lane, pings: list[Ping], said: list[str]) -> list[str]:
-        """Our offset was wrong by more than a second, or the batch is simply old: then its `at` is right."""
-        before = self._node.clock.now()
-        await self._node.clock.measure(self._node.db)
-        moved = self._node.clock.now() - before
-        doubtful = [ping for ping, answer in zip(pings, said, strict=True) if answer == "clock"]
-        for ping in doubtful:
-            ping.at += moved
-        again = iter(await lane.judge(doubtful, sure=True))
+    async def _measure_and_repeat(self, lane: Lane, arrivals: Sequence[Arrival], said: list[str]) -> list[str]:
+        """Our offset was wrong by more than a second, or the batch is simply old: then its `at` is right.
+
+        By how much it was wrong is the difference to the offset in the `at`: the pulse or the other lane may have
+        corrected the clock since, and then this measurement finds nothing.
+        """
+        clock = self._node.clock
+        await clock.measure(self._node.db)
+        doubtful = [arrival for arrival, answer in zip(arrivals, said, strict=True) if answer == "clock"]
+        for ping, _, offset_ms in doubtful:
+            ping.at += round(clock.offset_ms - offset_ms)
+        again = iter(await lane.judge([ping for ping, _, _ in doubtful], sure=True))
         return [next(again) if answer == "clock" else answer for answer in said]
 
+    async def pulse(self) -> None:
+        """Passes both queues, then tells Redis. Not within a batch: a pulse that fails is no ping's trouble."""
+        await self.signals.submit(None)
+        await self.plain.submit(None)
+        self._node.heard(await deadlines.pulse(self._node.db, self._shard, self._node.name))
+
     async def aclose(self) -> None:
-        await asyncio.gather(self.plain.drained(), self.signals.drained())
+        await asyncio.gather(self.plain.drained(within_s=CLOSE_S), self.signals.drained(within_s=CLOSE_S))
         await self._plain_lane.aclose()
         await self._signal_lane.aclose()
 
@@ -106,16 +116,19 @@ class Node:
 
     def submit(self, ping: Ping, known: Known) -> "asyncio.Future[str]":
         """Queues a ping of a known heartbeat; the answer comes when Redis has answered. Raises Overloaded."""
-        ping.at = known.last_at = max(ping.at, known.last_at + 1)  # one node never gives one heartbeat the same `at`
+        # One node never gives one heartbeat the same `at`. But a burst must not run away from the clock, and a clock
+        # that was set back must not hold the heartbeat in the future until it has caught up.
+        ping.at = known.last_at = min(max(ping.at, known.last_at + 1), ping.at + AHEAD_MS)
         queues = self._queues[self.db.shard(ping.heartbeat).number]
         plain = known.up and ping.signal == "success" and not ping.rid and not ping.output
-        return (queues.plain if plain else queues.signals).submit((ping, known))
+        return (queues.plain if plain else queues.signals).submit((ping, known, self.clock.offset_ms))
 
     async def pulse(self) -> None:
-        """Passes both queues of every shard, then tells Redis that we hear. Raises Unavailable or Overloaded."""
-        queues = self._queues.values()
-        await asyncio.gather(*(queue.signals.submit(None) for queue in queues))
-        await asyncio.gather(*(queue.plain.submit(None) for queue in queues))
+        """Tells every shard that we hear. Raises Unavailable or Overloaded once those without trouble were told."""
+        ends = await asyncio.gather(*(queue.pulse() for queue in self._queues.values()), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
         self.pulsed_at = time.monotonic()
 
     def heard(self, pulse: deadlines.Pulse) -> None:
@@ -127,7 +140,7 @@ class Node:
     def sheds(self) -> bool:
         """A ping was refused just now."""
         latest = max(max(queue.plain.refused_at, queue.signals.refused_at) for queue in self._queues.values())
-        return time.monotonic() - latest < SHED_S
+        return time.monotonic() - max(latest, self.cache.refused_at) < SHED_S
 
     async def aclose(self) -> None:
         await asyncio.gather(*(queues.aclose() for queues in self._queues.values()))

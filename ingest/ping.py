@@ -117,7 +117,13 @@ class PingRoute(BaseRoute):
         if rid is None:
             return "bad_request", INVALID_RUN_ID
         sender, agent, has_body = self._read_headers(scope)
-        output = await self._tail(receive) if has_body else b""
+        output = b""
+        if has_body:
+            output = await self._tail(receive)
+            # A body may take longer than what is known may be believed.
+            known = node.cache.peek(heartbeat) or await node.cache.load(heartbeat)
+            if known is None or not compare_digest(known.token, target.token):
+                return "not_found", NOT_FOUND
         ping = Ping(heartbeat, arrived, target.signal, target.exit_status, rid, sender, agent, output)
         said = await node.submit(ping, known)
         if said in {"up", "parked"}:

@@ -59,7 +59,7 @@ class Pulse:
                     await self._keep_pulsing(reader, writer)
                 finally:
                     writer.close()
-            except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            except (OSError, TimeoutError, asyncio.IncompleteReadError, Unavailable) as error:
                 self._tell(hears=False, reason=type(error).__name__)
                 await asyncio.sleep(PACE_S)
 

@@ -1,17 +1,21 @@
 """Reads the outbox of one shard: look at the incidents it names, take note of who must be told, then acknowledge.
 
 A notification only says "look here". It is deleted once every delivery has a record and a chore in Redis, so a
-notifier may die at any point: before that the entry is claimed by another, after that the chore comes due.
+notifier may die at any point: before that the entry is claimed by another, after that the chore comes due. An entry
+that nobody can make sense of is set aside after some tries and holds up nobody else.
 """
 
 import asyncio
 import logging
+import random
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from notifier.desks import Desks
+from notifier.reading import legible_heartbeats, legible_incidents
 from runtime.logs import log
-from store import channels, heartbeats, incidents, notifications
+from store import channels, notifications
 from store.database import Database
 from store.errors import Unavailable
 from store.keys import Shard
@@ -19,6 +23,7 @@ from store.notifications import Notification, Reader
 
 CLAIM_EVERY_S: Final = 2.0
 CLAIM_IDLE_MS: Final = 5_000  # taking note lasts milliseconds: an entry this old has lost its notifier
+TRIES: Final = 5  # then an entry is set aside
 AWAY_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
@@ -56,12 +61,25 @@ class Consumer:
     async def _step(self) -> None:
         if self._away or self._claimed_at < 0:
             await self._reader.make_group()
-        for notification in await self._reader.read():
-            await self._look(notification)
+        await self._look_at(await self._reader.read())
         if time.monotonic() - self._claimed_at > CLAIM_EVERY_S:
-            for notification in await self._reader.claim(idle_ms=CLAIM_IDLE_MS):
-                await self._look(notification)
+            claimed = await self._reader.claim(idle_ms=CLAIM_IDLE_MS)
+            random.shuffle(claimed)  # so that one whose records Redis refuses to read is not always in front
+            await self._look_at(claimed)
             self._claimed_at = time.monotonic()
+
+    async def _look_at(self, found: Sequence[Notification]) -> None:
+        for notification in found:
+            try:
+                await self._look(notification)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - it stays pending and is claimed again; the others go on
+                tries = await self._reader.tries(notification.entry)
+                log(logger, logging.ERROR, "notification_failed", error, entry=notification.entry, tries=tries)
+                if tries >= TRIES:
+                    await self._reader.set_aside(notification.entry)
+                    log(logger, logging.CRITICAL, "notification_set_aside", entry=notification.entry)
 
     async def _look(self, notification: Notification) -> None:
         pairs = await self._pairs(notification)
@@ -73,14 +91,14 @@ class Consumer:
     async def _pairs(self, notification: Notification) -> dict[str, list[tuple[str, str]]]:
         """(incident, channel) pairs by project."""
         if notification.deliveries:
-            named = await incidents.get_many(self._db, [incident for incident, _ in notification.deliveries])
+            named = await legible_incidents(self._db, [incident for incident, _ in notification.deliveries])
             pairs: dict[str, list[tuple[str, str]]] = {}
             for pair, incident in zip(notification.deliveries, named, strict=True):
                 pairs.setdefault(incident.project if incident else "", []).append(pair)
             return pairs
-        found = [i for i in await incidents.get_many(self._db, notification.incidents) if i is not None]
-        owners = await heartbeats.get_many(self._db, [i.heartbeat for i in found], deleted=True)
-        everyone = tuple(channel.id for channel in await channels.of_project(self._db, notification.project))
+        found = [i for i in await legible_incidents(self._db, notification.incidents) if i is not None]
+        owners = await legible_heartbeats(self._db, [i.heartbeat for i in found])
+        everyone = await channels.ids(self._db, notification.project)
         told = []
         for incident, heartbeat in zip(found, owners, strict=True):
             chosen = heartbeat.settings.channels if heartbeat else None

@@ -7,19 +7,22 @@ What to say is not decided here: lease.lua compares what the channel was told wi
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import SystemRandom
-from typing import Final
+from typing import Final, TypeVar
 
 from notifier.channels import SENDERS, DeliveryError, Reason, Sender, Senders
 from notifier.message import NAMES_MAX, Message, compose, fold
 from notifier.metrics import Metrics
+from notifier.reading import legible_heartbeats, legible_incidents
 from rules import retry
 from runtime.logs import log
-from store import channels, deliveries, heartbeats, incidents
+from store import channels, deliveries
 from store.database import Database
 from store.deliveries import Lease, Word
-from store.errors import NotFound
+from store.errors import NotFound, StoreError
+from store.keys import Shard
 from store.records import Channel
 
 COMPANY_S: Final = 0.2  # every message waits this long for others
@@ -28,6 +31,9 @@ FEW: Final = 5  # incidents that are told one by one
 LEASE_MS: Final = 30_000  # longer than any sender may take (20 s)
 LEASE_MAX: Final = 100  # incidents in one lease.lua
 WORDS: Final[tuple[Word, ...]] = ("opened", "resolved", "test")
+CANNOT_SEND: Final = "flatline could not make this message; its log says why"
+
+Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
 
@@ -56,16 +62,16 @@ class Desk:
     async def work(self) -> None:
         """Tells until nothing waits."""
         while self._waiting:
-            company = await self._gather()
-            try:
-                channel = await channels.get(self._db, self._channel, self._project)
-            except NotFound:
-                await self._drop(company)
-                continue
-            folds = bool(channel.settings.get("fold", True))
-            size = len(company) if folds else FEW
-            for i in range(0, len(company), size):
-                await self._tell(channel, company[i : i + size])
+            company = deque(await self._gather())
+            while company:
+                # Read anew each time: told a few at a time, a storm outlasts an edit or the end of the channel.
+                try:
+                    channel = await channels.get(self._db, self._channel, self._project)
+                except NotFound:
+                    await self._drop(company)
+                    break
+                size = len(company) if channel.settings.get("fold", True) else min(FEW, len(company))
+                await self._tell(channel, [company.popleft() for _ in range(size)])
 
     async def _gather(self) -> list[str]:
         await asyncio.sleep(self._first_at + COMPANY_S - time.monotonic())
@@ -77,79 +83,83 @@ class Desk:
 
     async def _tell(self, channel: Channel, company: Sequence[str]) -> None:
         leases = await self._lease(company)
+        groups: list[tuple[Word, list[Lease]]] = []
         for word in WORDS:
             group = [lease for lease in leases if lease.word == word]
-            if len(group) > FEW:
-                await self._say_folded(channel, word, group)
-            else:
-                await asyncio.gather(*(self._say(channel, word, lease) for lease in group))
+            groups += [(word, group)] if len(group) > FEW else [(word, [lease]) for lease in group]
+        # All at once: a lease lasts for one send and no longer. And all to their end: what nobody waits for any more
+        # could still be talking when the next desk of this channel, under the same name, leases the same incident.
+        sayings = (self._say(channel, word, group) for word, group in groups)
+        ends = await asyncio.gather(*sayings, return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
 
-    async def _say(self, channel: Channel, word: Word, lease: Lease) -> None:
-        incident = (await incidents.get_many(self._db, [lease.incident]))[0]
-        if incident is None:  # trimmed this very moment
-            return
-        heartbeat = (await heartbeats.get_many(self._db, [incident.heartbeat], deleted=True))[0]
-        await self._send(channel, compose(channel.id, word, incident, heartbeat), [lease])
-
-    async def _say_folded(self, channel: Channel, word: Word, group: Sequence[Lease]) -> None:
-        some = [i for i in await incidents.get_many(self._db, [lease.incident for lease in group[:NAMES_MAX]]) if i]
-        if not some:
-            return
-        found = await heartbeats.get_many(self._db, [incident.heartbeat for incident in some], deleted=True)
-        first = compose(channel.id, word, some[0], found[0])
-        await self._send(channel, fold(first, [heartbeat for heartbeat in found if heartbeat], len(group)), group)
-
-    async def _send(self, channel: Channel, message: Message, leases: Sequence[Lease]) -> None:
+    async def _say(self, channel: Channel, word: Word, group: Sequence[Lease]) -> None:
+        """One message, for one incident or for many, and how it ended."""
         started = time.monotonic()
         try:
+            message = await self._compose(channel, word, group)
             answer = await self._sender(channel.kind).send(message, channel.settings)
         except DeliveryError as error:
-            await self._failed(channel, leases, error, started)
+            await self._failed(channel, group, error, started)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a record or settings that nobody checked: put off like any failure
+            log(logger, logging.ERROR, "cannot_send", error, channel=channel.id, incident=group[0].incident)
+            await self._failed(channel, group, DeliveryError(Reason.SETTINGS, CANNOT_SEND), started)
         else:
             latency_ms = int((time.monotonic() - started) * 1000)
-            await self._record(leases, result="told", answer=answer, latency_ms=latency_ms)
-            self._metrics.delivered(channel.kind, len(leases), latency_ms / 1000)
-            log(logger, logging.INFO, "told", channel=channel.id, what=message.event, incidents=len(leases))
+            await self._record(group, result="told", answer=answer, latency_ms=latency_ms)
+            self._metrics.delivered(channel.kind, len(group), latency_ms / 1000)
+            log(logger, logging.INFO, "told", channel=channel.id, what=message.event, incidents=len(group))
+
+    async def _compose(self, channel: Channel, word: Word, group: Sequence[Lease]) -> Message:
+        named = [lease.incident for lease in group[:NAMES_MAX]]
+        some = [incident for incident in await legible_incidents(self._db, named) if incident]
+        if not some:
+            raise DeliveryError(Reason.SETTINGS, "the incident's record cannot be read")
+        found = await legible_heartbeats(self._db, [incident.heartbeat for incident in some])
+        first = compose(channel.id, word, some[0], found[0])
+        if len(group) == 1 or word == "test":  # one test message answers for all who asked
+            return first
+        back = not any(incident.resolution in {"paused", "deleted"} for incident in some)
+        known = [heartbeat for heartbeat in found if heartbeat]
+        return fold(first, known, [lease.incident for lease in group], back=back)
 
     def _sender(self, kind: str) -> Sender:
+        if kind not in SENDERS:  # made by a newer version, or its sender was removed: retried until one knows it
+            raise DeliveryError(Reason.SETTINGS, "this notifier cannot send to this kind of channel")
         return SENDERS[kind](self._senders)
 
     async def _failed(self, channel: Channel, leases: Sequence[Lease], error: DeliveryError, started: float) -> None:
-        attempt = max(lease.attempt for lease in leases)
-        delay_s = None if error.permanent else retry.delay(attempt, retry_after=error.retry_after, rng=self._rng)
-        await self._record(
-            leases,
-            result="dead" if delay_s is None else "retry",
-            delay_ms=int((delay_s or 0) * 1000),
-            answer=str(error),
-            reason=error.reason,
-            latency_ms=int((time.monotonic() - started) * 1000),
-        )
+        # Some of a folded message may have been tried for days and others never: each waits, or is given up, by itself.
+        for attempt in sorted({lease.attempt for lease in leases}):
+            delay_s = None if error.permanent else retry.delay(attempt, retry_after=error.retry_after, rng=self._rng)
+            await self._record(
+                [lease for lease in leases if lease.attempt == attempt],
+                result="dead" if delay_s is None else "retry",
+                delay_ms=int((delay_s or 0) * 1000),
+                answer=str(error),
+                reason=error.reason,
+                latency_ms=int((time.monotonic() - started) * 1000),
+            )
+            event = "dead_letter" if delay_s is None else "delivery_failed"
+            level = logging.ERROR if delay_s is None else logging.WARNING
+            log(logger, level, event, channel=channel.id, reason=error.reason, answer=str(error), attempt=attempt)
         self._metrics.failed(channel.kind, error.reason, dead=delay_s is None)
-        event = "dead_letter" if delay_s is None else "delivery_failed"
-        level = logging.ERROR if delay_s is None else logging.WARNING
-        log(logger, level, event, channel=channel.id, reason=error.reason, answer=str(error), attempt=attempt)
 
-    async def _drop(self, company: Sequence[str]) -> None:
+    async def _drop(self, company: Iterable[str]) -> None:
         leases = [lease for lease in await self._lease(company) if lease.word]
         if leases:
             answer = "the channel was deleted"
             await self._record(leases, result="dead", answer=answer, reason=Reason.SETTINGS)
 
-    async def _lease(self, company: Sequence[str]) -> list[Lease]:
-        """Oldest incident first, so that a group has the same first, and so the same id, when it is told again."""
+    async def _lease(self, company: Iterable[str]) -> list[Lease]:
+        """Oldest incident first, so that a group has the same first, and the same names, when it is told again."""
         found: list[Lease] = []
-        for shard in self._db.shards:
-            ours = sorted((i for i in company if self._db.shard(i) is shard), key=_opened)
-            for i in range(0, len(ours), LEASE_MAX):
-                found += await deliveries.lease(
-                    self._db,
-                    shard,
-                    self._channel,
-                    ours[i : i + LEASE_MAX],
-                    owner=self._owner,
-                    lease_ms=LEASE_MS,
-                )
+        for shard, ours in self._by_shard(sorted(company, key=_opened), str):
+            found += await deliveries.lease(self._db, shard, self._channel, ours, owner=self._owner, lease_ms=LEASE_MS)
         return sorted(found, key=lambda lease: _opened(lease.incident))
 
     async def _record(
@@ -162,22 +172,30 @@ class Desk:
         reason: str = "",
         latency_ms: int = 0,
     ) -> None:
-        for shard in self._db.shards:
-            ours = [lease for lease in leases if self._db.shard(lease.incident) is shard]
+        for shard, ours in self._by_shard(leases, lambda lease: lease.incident):
+            await deliveries.outcome(
+                self._db,
+                shard,
+                self._channel,
+                ours,
+                owner=self._owner,
+                result=result,
+                delay_ms=delay_ms,
+                answer=answer,
+                reason=reason,
+                latency_ms=latency_ms,
+            )
+
+    def _by_shard(self, items: Iterable[Item], incident: Callable[[Item], str]) -> Iterator[tuple[Shard, list[Item]]]:
+        """Pieces that fit one script, in order within a shard; each item is looked at once, for a storm is long."""
+        shards: dict[int, list[Item]] = {}
+        for item in items:
+            shards.setdefault(self._db.shard(incident(item)).number, []).append(item)
+        for number, ours in shards.items():
             for i in range(0, len(ours), LEASE_MAX):
-                await deliveries.outcome(
-                    self._db,
-                    shard,
-                    self._channel,
-                    ours[i : i + LEASE_MAX],
-                    owner=self._owner,
-                    result=result,
-                    delay_ms=delay_ms,
-                    answer=answer,
-                    reason=reason,
-                    latency_ms=latency_ms,
-                )
+                yield self._db.shards[number], ours[i : i + LEASE_MAX]
 
 
 def _opened(incident: str) -> tuple[int, str]:
-    return int(incident.partition("-")[2]), incident
+    opened = incident.partition("-")[2]
+    return int(opened) if opened.isdecimal() else 0, incident

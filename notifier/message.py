@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 from rules.limits import clean
@@ -36,7 +37,7 @@ def message_id(incident: str, channel: str, word: Word) -> str:
 
 def compose(channel: str, word: Word, incident: Incident, heartbeat: Heartbeat | None) -> Message:
     """The message about one incident; `heartbeat` None = a test, or one that nobody remembers."""
-    name = clean(heartbeat.settings.name) if heartbeat else incident.heartbeat
+    name = _name(heartbeat) if heartbeat else incident.heartbeat
     at = incident.resolved_at or incident.opened_at
     if word == "test":
         title, text, priority = "Test message from flatline", "If you can read this, the channel works.", TEST_PRIORITY
@@ -72,20 +73,27 @@ def compose(channel: str, word: Word, incident: Incident, heartbeat: Heartbeat |
     )
 
 
-def fold(first: Message, heartbeats: Sequence[Heartbeat], count: int) -> Message:
-    """One message for many incidents; `heartbeats`: those of the first NAMES_MAX, of `first` among them."""
+def fold(first: Message, heartbeats: Sequence[Heartbeat], incidents: Sequence[str], *, back: bool = True) -> Message:
+    """One message for many incidents; `heartbeats`: those of the first NAMES_MAX, of `first` among them.
+
+    `back`: they ended by a ping, not by hand. The id names all incidents: a receiver that drops what it knows must
+    drop a repeat, but not what another incident has joined since.
+    """
     down = first.event == EVENTS["opened"]
-    names = [clean(heartbeat.settings.name) for heartbeat in heartbeats][:NAMES_MAX]
+    count = len(incidents)
+    identity = f"{first.id}_{sha256(' '.join(sorted(incidents)).encode()).hexdigest()[:12]}"
+    names = [_name(heartbeat) for heartbeat in heartbeats][:NAMES_MAX]
     shared = set.intersection(*(set(heartbeat.settings.tags) for heartbeat in heartbeats)) if heartbeats else set()
     tags = sorted(shared)
     lines = [f"- {name}" for name in names]
     if count > len(names):
         lines.append(f"and {count - len(names)} more")
-    title = f"{count} heartbeats are {'down' if down else 'up again'}"
-    text = _joined(f"All of them are tagged {', '.join(tags)}." if tags else "", "\n".join(lines))
+    title = f"{count} heartbeats are {'down' if down else 'up again' if back else 'no longer down'}"
+    whom = "All of them" if count == len(names) else "Those named here"
+    text = _joined(f"{whom} are tagged {', '.join(tags)}." if tags else "", "\n".join(lines))
     priority = max((heartbeat.settings.priority for heartbeat in heartbeats), default=DEFAULT_PRIORITY)
     return Message(
-        id=first.id,
+        id=identity,
         event=first.event,
         at=first.at,
         title=title,
@@ -95,11 +103,16 @@ def fold(first: Message, heartbeats: Sequence[Heartbeat], count: int) -> Message
         thread=first.thread,
         payload={
             **first.payload,
+            "id": identity,
             "title": title,
             "text": text,
             "folded": {"count": count, "heartbeats": names, "tags": tags},
         },
     )
+
+
+def _name(heartbeat: Heartbeat) -> str:
+    return clean(heartbeat.settings.name) or heartbeat.id
 
 
 def _joined(*parts: str) -> str:

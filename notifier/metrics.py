@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from notifier.channels import Reason
+from notifier.channels import SENDERS, Reason
 
 
 class Metrics:
@@ -30,5 +30,6 @@ class Metrics:
         self._latency.labels(kind).observe(seconds)
 
     def failed(self, kind: str, reason: Reason, *, dead: bool) -> None:
+        kind = kind if kind in SENDERS else "unknown"  # the record may say anything
         self._messages.labels(kind, "dead" if dead else "retry").inc()
         self._failures.labels(kind, reason).inc()

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from runtime.errors import StartError
 from runtime.listen import listen
 from runtime.logs import log
+from runtime.onewrite import OneWriteProtocol
 
 BACKLOG = 2048  # connections the kernel holds while we are busy; it caps this at net.core.somaxconn
 KEEP_ALIVE_S = 75  # longer than the 60 s of common load balancers: the side that closes first must not be ours
@@ -36,7 +37,7 @@ async def serve(
     host: str,
     port: int,
     ready: Callable[[int], None] | None = None,
-    http: type[asyncio.Protocol] | str = "httptools",
+    http: type[asyncio.Protocol] = OneWriteProtocol,
     backlog: int = BACKLOG,
     drain_s: int = DRAIN_S,
 ) -> None:

@@ -25,12 +25,17 @@ async def lookup(db: Database, heartbeats: Sequence[str]) -> list[Known | None]:
     """Settings of many heartbeats in one round trip; None = there is no such heartbeat."""
     fields = ("token", "period", "grace", "misses", "status")
     answers = await db.pipeline([("HMGET", db.shard(id_).heartbeat(id_), *fields) for id_ in heartbeats])
-    return [
-        Known(token.decode(), span_ms(int(period), int(grace), int(misses or 1)), up=status == b"up")
-        if token is not None
-        else None
-        for token, period, grace, misses, status in answers
-    ]
+    return [_known(*fields) if fields[0] is not None else None for fields in answers]
+
+
+def _known(
+    token: bytes, period: bytes | None, grace: bytes | None, misses: bytes | None, status: bytes | None
+) -> Known:
+    try:
+        span = span_ms(int(period or ""), int(grace or ""), int(misses or 1))
+    except ValueError:  # corrupt: arrive.lua answers that to its own pings, and the others of this lookup are served
+        return Known(token.decode(errors="replace"), 0, up=False)
+    return Known(token.decode(errors="replace"), span, up=status == b"up")
 
 
 class Changes:

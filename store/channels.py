@@ -51,6 +51,11 @@ async def of_project(db: Database, project: str = DEFAULT_PROJECT) -> list[Chann
     return sorted(found, key=lambda channel: (channel.created_at, channel.id))
 
 
+async def ids(db: Database, project: str = DEFAULT_PROJECT) -> list[str]:
+    """Whom a project tells, without reading the records: a corrupt one must not keep the others from being told."""
+    return sorted(channel.decode() for channel in await db.execute("HKEYS", keys.channels(project)))
+
+
 async def delete(db: Database, channel: str, project: str = DEFAULT_PROJECT) -> None:
     """What still waits for it is dropped by the notifier. Raises NotFound."""
     if not await db.execute("HDEL", keys.channels(project), channel):

@@ -104,7 +104,7 @@ async def _is_persistent(redis: Redis, info: dict[str, Any]) -> bool:
     if info.get("aof_enabled"):
         return True
     try:
-        answer = await redis.execute_command("CONFIG", "GET", "save")
+        answer = await redis.execute_command("CONFIG GET", "save")  # one word: so redis-py pairs the answer
     except RedisError:
         return True  # a managed service that hides its settings: nothing to say
     return bool(answer.get("save"))

@@ -67,6 +67,20 @@ class Reader:
         await self._forget_dead_consumers()
         return _parse(answer[1])
 
+    async def tries(self, entry: str) -> int:
+        """How often an entry was handed to a notifier; 0 = it is not pending."""
+        try:
+            found = await self._blocking.execute_command(
+                "XPENDING", self._shard.notifications, GROUP, entry, entry, 1, parse_detail=True
+            )
+        except (RedisError, OSError) as error:
+            raise Unavailable(reason(error)) from error
+        return int(found[0]["times_delivered"]) if found else 0
+
+    async def set_aside(self, entry: str) -> None:
+        """Acknowledged but not deleted: it stays in the stream for a human and is handed to nobody any more."""
+        await self._db.execute("XACK", self._shard.notifications, GROUP, entry)
+
     async def _forget_dead_consumers(self) -> None:
         """Every start has a new name; the old ones would gather for ever."""
         for consumer in await self._db.execute("XINFO", "CONSUMERS", self._shard.notifications, GROUP):
@@ -96,7 +110,8 @@ def _parse(entries: Iterable[Any]) -> list[Notification]:
     for entry, fields in entries:
         if fields is None:  # deleted meanwhile
             continue
-        text = {key.decode(): value.decode() for key, value in mapped(fields).items()}
+        # Whatever stands in an entry, it must not keep those that were read with it from being parsed.
+        text = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in mapped(fields).items()}
         pairs = (delivery.partition(":") for delivery in text.get("deliveries", "").split())
         found.append(
             Notification(

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -31,6 +32,7 @@ from tests.servers import binaries, running
 HEARTBEATS: Final = 20_000
 CONNECTIONS: Final = (64, 256)
 WARM_UP_S: Final = 1
+WARM_UP_TIMEOUT_S: Final = 60.0  # for each heartbeat once
 #: As deployed; but a rewrite in the middle of one contender's turn would be measured as that contender's.
 SERVER_OPTIONS: Final = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
 
@@ -66,15 +68,15 @@ class Bench:
     async def measure(self, rounds: int, seconds: int) -> None:
         """The contenders take turns."""
         deaf, rows = await self._deaf_and_logged()
-        for contender in self.contenders:  # whatever is slow only the first time: each heartbeat once
-            warm = 0
-            while warm < HEARTBEATS:
-                warm += (await self._turn(contender, CONNECTIONS[0], WARM_UP_S)).acknowledged
+        for contender in self.contenders:
+            await self._warm_up(contender)
         for connections in CONNECTIONS:
             for number in range(1, rounds + 1):
                 for contender in self.contenders:
                     await self._turn(contender, connections, WARM_UP_S)
                     run = await self._turn(contender, connections, seconds)
+                    if not run.acknowledged:
+                        raise BenchError(f"{contender.name} acknowledged nothing: {run.refused} refused")
                     self.runs.append(run)
                     _tell(f"round {number} of {rounds}: {run}")
         deaf_now, rows_now = await self._deaf_and_logged()
@@ -84,6 +86,16 @@ class Bench:
             self.failures.append(f"acknowledged pings were lost: {lost} of {len(self.watched)} watched deadlines lag")
         if rows_now - rows < self._acknowledged:
             self.failures.append(f"{self._acknowledged} pings were acknowledged, {rows_now - rows} logged")
+
+    async def _warm_up(self, contender: Contender) -> None:
+        """Each heartbeat once: whatever is slow only the first time."""
+        acknowledged, until = 0, time.monotonic() + WARM_UP_TIMEOUT_S
+        while acknowledged < HEARTBEATS:
+            if time.monotonic() > until:
+                raise BenchError(
+                    f"{contender.name} acknowledged only {acknowledged} pings in {WARM_UP_TIMEOUT_S:.0f} s"
+                )
+            acknowledged += (await self._turn(contender, CONNECTIONS[0], WARM_UP_S)).acknowledged
 
     async def _turn(self, contender: Contender, connections: int, seconds: int) -> Run:
         if contender.name != "flatline":

@@ -58,16 +58,14 @@ def figures(runs: Sequence[Run]) -> list[Figure]:
 
 def table(runs: Sequence[Run]) -> str:
     """One line per contender and number of connections: medians over the rounds, of `others` the worst."""
-    lines = [
-        f"{'contender':<10} {'conns':>5} {'pings/s':>9} {'CPU us/ping':>12} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7}"
-    ]
+    lines = ["contender  conns   pings/s  CPU us/ping   p50 ms   p99 ms  failed  others"]
     for name, connections in dict.fromkeys((run.contender, run.connections) for run in runs):
         mine = _of(runs, name, connections)
         lines.append(
             f"{name:<10} {connections:>5} {median(r.per_second for r in mine):>9,.0f}"
             f" {median(r.cpu_us for r in mine):>12.1f} {median(r.p50_ms for r in mine):>8.2f}"
             f" {median(r.p99_ms for r in mine):>8.2f} {sum(r.refused + r.lost for r in mine):>7}"
-            f" {max(r.others for r in mine):>7.0%}"
+            f" {max(r.others for r in mine):>6.0%}"
         )
     return "\n".join(lines)
 

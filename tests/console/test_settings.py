@@ -7,9 +7,8 @@ from runtime.settings import SettingsError, load
 from store.database import Database
 
 
-def test_without_a_public_url_it_is_the_port_on_this_machine() -> None:
-    assert load(ConsoleSettings, {}).public_url == "http://127.0.0.1:8001"
-    assert load(ConsoleSettings, {}, port=9000).public_url == "http://127.0.0.1:9000"
+def test_without_a_public_url_it_is_an_ingest_node_on_this_machine() -> None:
+    assert load(ConsoleSettings, {}, port=9000).public_url == "http://127.0.0.1:8000"
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import pytest
 
 from store import deadlines, heartbeats, incidents
 from store.arrivals import Ping
-from store.database import Database
+from store.database import Database, opened
 from store.errors import Unavailable
-from tests.conftest import T0, Clock
+from tests.conftest import T0, TEST_CLOCK, Clock
 from tests.store.scene import (
     SPAN,
     all_incidents,
@@ -60,7 +60,7 @@ async def test_the_hot_path_never_brings_back_the_deleted(db: Database, clock: C
     ],
 )  # fmt: skip
 async def test_a_node_whose_clock_is_off_is_told_so(
-    db: Database, clock: Clock, at: int, sure: bool, answer: str  # noqa: FBT001
+    db: Database, clock: Clock, at: int, answer: str, *, sure: bool
 ) -> None:
     made = await make(db)
 
@@ -74,12 +74,7 @@ SIGNALS = [("success", ""), ("start", "a"), ("start", ""), ("fail", "a"), ("succ
 
 @pytest.mark.parametrize("state", ["pending", "up", "down", "paused", "running", "edited"])
 @pytest.mark.parametrize(("signal", "rid"), SIGNALS)
-async def test_a_batch_written_twice_changes_nothing(
-    redis_url: str, state: str, signal: str, rid: str
-) -> None:
-    from store.database import opened  # noqa: PLC0415
-    from tests.conftest import TEST_CLOCK  # noqa: PLC0415
-
+async def test_a_batch_written_twice_changes_nothing(redis_url: str, state: str, signal: str, rid: str) -> None:
     async with opened(redis_url, clock=TEST_CLOCK) as db:
         clock = Clock(db)
         await clock.set(T0)
@@ -208,7 +203,7 @@ async def test_a_start_not_later_than_the_last_ping_only_enters_the_log(db: Data
     made = await make(db, up_at=T0)
 
     assert await send(db, made, "start", at=T0) == "up"
-    assert await log_of(db, made) == ["created", "success", "up", "start"]
+    assert await log_of(db, made) == ["created", "success", "up", "success", "start"]
 
 
 async def test_a_run_is_extended_by_its_own_start_and_ended_by_its_own_finish_even_when_older(
@@ -289,11 +284,11 @@ async def test_pings_are_refused_when_memory_is_full(db: Database, clock: Clock)
     up, pending = await make(db, up_at=T0 - 5), await make(db)
     await db.execute("CONFIG", "SET", "maxmemory", 1)
     try:
-        with pytest.raises(Unavailable, match="OOM|memory"):
+        with pytest.raises(Unavailable, match="memory"):
             await push(db, (up.id, T0, T0 + SPAN))
-        with pytest.raises(Unavailable, match="OOM|memory"):
+        with pytest.raises(Unavailable, match="memory"):
             await send(db, pending, at=T0)
-        with pytest.raises(Unavailable, match="OOM|memory"):
+        with pytest.raises(Unavailable, match="memory"):
             await deadlines.pulse(db, db.shards[0], "n1")
     finally:
         await db.execute("CONFIG", "SET", "maxmemory", 0)
@@ -305,7 +300,7 @@ async def test_pings_are_refused_where_writes_are(db: Database, clock: Clock) ->
     pending = await make(db)
     await db.execute("CONFIG", "SET", "min-replicas-to-write", 1)
     try:
-        with pytest.raises(Unavailable, match="(?i)replicas"):
+        with pytest.raises(Unavailable, match="replicas"):
             await send(db, pending, at=T0)
     finally:
         await db.execute("CONFIG", "SET", "min-replicas-to-write", 0)
@@ -362,7 +357,7 @@ async def test_paused_logs_remembers_and_stays_paused(db: Database, clock: Clock
     assert await looks(db) == []
 
 
-@pytest.mark.parametrize("at", [1, T0, T0 + 1, 4_102_444_800_000, 9_007_199_254_740])
+@pytest.mark.parametrize("at", [10, T0, T0 + 1, 4_102_444_800_000, 9_007_199_254_740])
 async def test_times_keep_every_millisecond(db: Database, clock: Clock, at: int) -> None:
     await clock.set(at)
     made = await make(db, up_at=at, period=3, grace=1)
@@ -376,3 +371,35 @@ async def test_times_keep_every_millisecond(db: Database, clock: Clock, at: int)
     await hear(db, clock)
     await deadlines.timers(db, db.shards[0])
     assert await db.execute("ZSCORE", db.shards[0].deadlines, made.id) == at + 5000.5
+
+
+async def test_a_ping_whose_deadline_has_passed_revives_nobody(db: Database, clock: Clock) -> None:
+    made = await make(db, up_at=T0)
+    await pass_time(db, clock, 400)
+
+    assert await send(db, made, at=T0 + SPAN + 10) == "parked"
+    record = await heartbeats.get(db, made.id)
+    assert (record.stored_status, record.last_ping_at) == ("down", T0 + SPAN + 10)
+    assert await send(db, made, at=T0 + SPAN + 11 + 300_000) == "up"
+
+
+async def test_a_start_keeps_the_last_ping_and_an_older_start_never_shortens_the_run(
+    db: Database, clock: Clock
+) -> None:
+    made = await make(db, up_at=T0)
+    await clock.forward(1)
+    for at in (T0 + 900, T0 + 500):
+        await send(db, made, "start", at=at, rid="a")
+
+    assert (await heartbeats.get(db, made.id)).last_ping_at == T0
+    assert await db.execute("ZSCORE", db.shards[0].timers, f"overdue:{made.id}:a") == T0 + 60_900
+
+
+async def test_a_failure_older_than_the_last_ping_still_ends_its_own_run(db: Database, clock: Clock) -> None:
+    made = await make(db, up_at=T0)
+    await clock.forward(10)
+    await send(db, made, "start", at=T0 + 1000, rid="a")
+    await send(db, made, at=T0 + 3000, rid="b")
+
+    assert await send(db, made, "fail", at=T0 + 2000, rid="a") == "up"
+    assert (await deadline(db, made), await all_incidents(db)) == (T0 + 3000 + SPAN, [])

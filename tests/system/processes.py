@@ -25,7 +25,7 @@ from tests.conftest import eventually
 
 ROOT: Final = Path(__file__).parents[2]
 API_KEY: Final = "an-admin-key-for-tests-of-40-characters!"
-START_S: Final = 30.0  # for a process to become ready on a busy machine
+START_S: Final = 60.0  # for a process to become ready on a busy machine
 STOP_S: Final = 20.0  # longer than a role drains
 #: Below the ports that the kernel lends to outgoing connections: so one stays free while its process is down.
 PORTS: Final = range(20_000, 32_000)
