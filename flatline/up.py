@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from console.app import EXCEPTION_HANDLERS, Console
 from console.settings import ConsoleSettings, parse_public_url
@@ -65,7 +66,7 @@ async def up(settings: UpSettings) -> None:
         await serve(app, host=settings.host, port=settings.port, ready=ready)
 
 
-def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]") -> Starlette:
+def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]") -> ASGIApp:
     registry = metrics.new_registry()
     ingest = Ingest(db, settings, registry)
     sweeper = Sweeper(db, registry)
@@ -87,7 +88,7 @@ def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]"
     routes = [*ingest.routes, *console.routes, *health.routes("up", is_ready, registry)]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=dict(EXCEPTION_HANDLERS))
     app.router.redirect_slashes = False
-    return app
+    return ingest.in_front_of(app)
 
 
 def _with_url(settings: UpSettings) -> UpSettings:

@@ -10,10 +10,11 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from ingest.metrics import Metrics
 from ingest.node import Node
-from ingest.ping import PingRoute
+from ingest.ping import Pings
 from ingest.pulse import Pulse
 from ingest.settings import IngestSettings
 from runtime import health, metrics
@@ -24,13 +25,17 @@ PULSE_STALE_S: Final = 3.0
 
 
 class Ingest:
-    """The role: routes to mount and loops to run while they are served."""
+    """The role: a front for pings, routes to mount, and loops to run while they are served."""
 
     def __init__(self, db: Database, settings: IngestSettings, registry: CollectorRegistry) -> None:
         self._settings = settings
         self._node = Node(db, settings, Metrics(registry), secrets.token_hex(6))
         self._pulse = Pulse(self._node)
-        self.routes: list[BaseRoute] = [PingRoute(self._node), self._pulse.route()]
+        self.routes: list[BaseRoute] = [self._pulse.route()]
+
+    def in_front_of(self, app: ASGIApp) -> ASGIApp:
+        """The application with pings answered before it."""
+        return Pings(self._node, app)
 
     @asynccontextmanager
     async def running(self, port: asyncio.Future[int]) -> AsyncIterator[None]:
@@ -52,7 +57,7 @@ class Ingest:
         return {"pulse": "" if age < PULSE_STALE_S else "no ping of our own gets through to Redis"}
 
 
-def create_app(db: Database, settings: IngestSettings, port: asyncio.Future[int]) -> Starlette:
+def create_app(db: Database, settings: IngestSettings, port: asyncio.Future[int]) -> ASGIApp:
     """One ingest node alone."""
     registry = metrics.new_registry()
     role = Ingest(db, settings, registry)
@@ -62,4 +67,5 @@ def create_app(db: Database, settings: IngestSettings, port: asyncio.Future[int]
         async with role.running(port):
             yield
 
-    return Starlette(routes=[*role.routes, *health.routes("ingest", role.ready, registry)], lifespan=lifespan)
+    routes = [*role.routes, *health.routes("ingest", role.ready, registry)]
+    return role.in_front_of(Starlette(routes=routes, lifespan=lifespan))

@@ -5,7 +5,7 @@ from typing import Final
 
 from store.database import Database
 
-EXACT_MS: Final = 20.0  # a round trip longer than this tells us less than we knew before
+EXACT_MS: Final = 5.0  # a round trip longer than this tells us less than we knew before
 
 
 class Clock:

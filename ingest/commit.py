@@ -26,6 +26,7 @@ class GroupCommit(Generic[Item, Answer]):
         self._write = write
         self._most = most
         self._limit = limit
+        self._loop = asyncio.get_running_loop()  # asked once: on Python 3.11 each asking is a getpid()
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._writer: asyncio.Task[None] | None = None
         self.refused_at = -1.0  # monotonic seconds
@@ -35,11 +36,10 @@ class GroupCommit(Generic[Item, Answer]):
         if len(self._waiting) >= self._limit:
             self.refused_at = time.monotonic()
             raise Overloaded
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
+        future: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting.append((item, future))
         if self._writer is None:
-            self._writer = loop.create_task(self._drain())
+            self._writer = self._loop.create_task(self._drain())
         return future
 
     async def _drain(self) -> None:

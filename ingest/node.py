@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ingest.cache import Cache
-from ingest.clock import Clock
+from ingest.clock import EXACT_MS, Clock
 from ingest.commit import GroupCommit
 from ingest.metrics import Metrics
 from ingest.settings import IngestSettings
@@ -83,7 +83,9 @@ class ShardQueues:
         await clock.measure(self._node.db)
         doubtful = [arrival for arrival, answer in zip(arrivals, said, strict=True) if answer == "clock"]
         for ping, _, offset_ms in doubtful:
-            ping.at += round(clock.offset_ms - offset_ms)
+            wrong_ms = clock.offset_ms - offset_ms
+            if abs(wrong_ms) > EXACT_MS:  # else old: what two measurements differ by must not make two times one
+                ping.at += round(wrong_ms)
         again = iter(await lane.judge([ping for ping, _, _ in doubtful], sure=True))
         return [next(again) if answer == "clock" else answer for answer in said]
 

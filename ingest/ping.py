@@ -8,10 +8,9 @@ import asyncio
 from functools import lru_cache
 from hmac import compare_digest
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
-from starlette.routing import BaseRoute, Match, NoMatchFound
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.commit import Overloaded
 from ingest.node import Node
@@ -59,11 +58,15 @@ OPTIONS: Final = (
 )
 
 
-class PingRoute(BaseRoute):
-    """All URL forms of a ping as one route of a Starlette application."""
+class Pings:
+    """Answers pings, and hands everything else to the application behind it.
 
-    def __init__(self, node: Node) -> None:
+    Pings are nearly all that comes to a node, and a router with its middleware costs more than a ping does.
+    """
+
+    def __init__(self, node: Node, app: ASGIApp) -> None:
         self._node = node
+        self._app = app
         self._count = node.metrics.pings
         self._limit = node.settings.output_limit
         self._proxies = node.settings.trusted_proxies
@@ -75,21 +78,17 @@ class PingRoute(BaseRoute):
             (b"cache-control", b"max-age=0, no-cache, no-store, must-revalidate, private"),
         )
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The path as the server split it off: `request.url` would believe the Host header.
         target = parse_path(scope["path"]) if scope["type"] == "http" else None
-        return (Match.NONE, {}) if target is None else (Match.FULL, {"target": target})
-
-    def url_path_for(self, name: str, /, **params: Any) -> Any:
-        raise NoMatchFound(name, params)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start, body = await self._take(scope, receive)
+        if target is None:
+            await self._app(scope, receive, send)
+            return
+        start, body = await self._take(target, scope, receive)
         await send(start)
         await send(body)
 
-    async def _take(self, scope: Scope, receive: Receive) -> Answer:
-        target: Target = scope["target"]
+    async def _take(self, target: Target, scope: Scope, receive: Receive) -> Answer:
         method = scope["method"]
         if method not in {"GET", "HEAD", "POST"}:
             return OPTIONS if method == "OPTIONS" else METHOD

@@ -1,15 +1,18 @@
-"""Fixtures for all: one throwaway server per kind and session, a clean database per test, and a clock that tests move."""
+"""Fixtures for all: a throwaway server per kind and session, a clean database per test, a clock that tests move."""
 
 import asyncio
+import contextlib
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis as SyncRedis
+from redis.exceptions import RedisError
 
 from store.database import Database, opened
 from tests.servers import binaries
@@ -53,20 +56,14 @@ class Sockets:
 
 
 def _wait_for(url: str) -> None:
-    import time  # noqa: PLC0415
-
     until = time.monotonic() + 20
     with SyncRedis.from_url(url) as redis:
         while True:
-            try:
+            with contextlib.suppress(RedisError, OSError):
                 redis.ping()
-            except OSError:
-                assert time.monotonic() < until, f"{url} did not start"
-                time.sleep(0.01)
-            except Exception as error:  # noqa: BLE001 - redis-py's own ConnectionError
-                assert time.monotonic() < until, f"{url} did not start: {error}"
-            else:
                 return
+            assert time.monotonic() < until, f"{url} did not start"
+            time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

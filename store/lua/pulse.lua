@@ -34,6 +34,10 @@ local function remember_window(from, to)
 end
 
 if NOW < at - BACK then
+  local chores = call('ZRANGEBYSCORE', CHORES, '(' .. text(NOW), '+inf', 'WITHSCORES')
+  for i = 1, #chores, 2 do  -- what is still to be told must not wait until the clock has caught up
+    call('ZADD', CHORES, text(math.max(chores[i + 1] - (at - NOW), NOW)), chores[i])
+  end
   stepped, at = 1, NOW
   for _, from in ipairs(call('ZRANGEBYSCORE', DEAF, '(' .. text(NOW), '+inf')) do
     call('ZREM', DEAF, from)

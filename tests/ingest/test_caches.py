@@ -93,3 +93,22 @@ async def test_the_cache_is_bounded(new_node: NewNode) -> None:
     _, metrics = await node.ask("/metrics")
 
     assert "flatline_cached_heartbeats 5.0" in metrics
+
+
+async def test_a_slow_body_does_not_outlast_what_may_be_believed(node: Node) -> None:
+    heartbeat = await node.create()
+    assert (await node.ask(path(heartbeat.token)))[0] == 200
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    writer.write(f"POST {path(heartbeat.token)} HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf".encode())
+    await writer.drain()
+    assert (await node.ask(path(heartbeat.token)))[0] == 200  # the other request has begun by now
+    await heartbeats.rotate(node.db, heartbeat.id)
+
+    async def is_dead() -> bool:
+        return (await node.ask(path(heartbeat.token)))[0] == 404
+
+    await eventually(is_dead)
+    writer.write(b"rest")
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+    writer.close()

@@ -19,6 +19,7 @@ from store.arrivals import Ping
 from store.changes import Known
 from store.database import Database, opened
 from store.records import Heartbeat, Settings
+from tests.conftest import eventually
 from tests.store.scene import send
 
 TEN_MINUTES = 600_000  # ms
@@ -62,6 +63,16 @@ async def ping(node: Node, heartbeat: Heartbeat, signal: str = "success", *, of:
         return await node.submit(Ping(heartbeat.id, node.clock.now(), signal), of)
 
 
+async def tick(db: Database) -> None:
+    """Redis' clock shows another millisecond, so that what comes next is later than what was."""
+    now = await db.now()
+
+    async def moved_on() -> bool:
+        return await db.now() > now + 1
+
+    await eventually(moved_on)
+
+
 async def last_ping(db: Database, heartbeat: Heartbeat) -> int:
     found = (await heartbeats.get(db, heartbeat.id)).last_ping_at
     assert found
@@ -91,7 +102,9 @@ async def test_a_node_that_is_ten_minutes_off_measures_and_repeats(db: Database,
     assert abs((await incidents.get(db, found.incident)).opened_at - await db.now()) < SOON
     assert abs(node.clock.now() - await db.now()) < SOON
     # What the wrong clock has left behind must not hold the heartbeat in the future, or in the past.
+    await tick(db)
     assert await ping(node, heartbeat, of=cached) == "up"
+    await tick(db)
     assert await ping(node, heartbeat, "start", of=cached) == "parked"
     assert abs(await last_ping(db, heartbeat) - await db.now()) < SOON
 
@@ -103,14 +116,16 @@ async def test_both_lanes_repeat_rightly_though_only_one_of_them_finds_the_clock
     """Whoever measures second finds nothing; so does a batch that the pulse has overtaken."""
     failing, down = await make(db), await make(db)
     cached = [await known(node, heartbeat) for heartbeat in (failing, down)]
+    await tick(db)
     await send(db, down, "fail", at=await db.now())  # by another node: ours still takes the plain lane
+    await tick(db)
     skew(node, off)
 
     answers = await asyncio.gather(
         ping(node, failing, "fail", of=cached[0]), ping(node, down, of=cached[1]), node.clock.measure(db)
     )
 
-    assert answers[:2] == ["parked", "up"]
+    assert tuple(answers) == ("parked", "up", None)
     assert abs(await last_ping(db, down) - await db.now()) < SOON
     fail = (await heartbeats.get(db, failing.id)).last_fail_at
     assert fail
@@ -164,7 +179,7 @@ async def test_a_burst_does_not_run_away_from_the_clock(db: Database, node: Node
     found = await heartbeats.get(db, heartbeat.id)
     assert found.deadline
     assert found.deadline <= await db.now() + found.span_ms + AHEAD_MS
-    assert await ping(node, heartbeat, "start", of=cached) == "parked"  # and is not refused for its time
+    assert await ping(node, heartbeat, "log", of=cached) == "up"  # and is not refused for its time
 
 
 async def test_a_time_given_away_is_remembered_though_the_heartbeat_is_looked_up_again(
@@ -229,7 +244,6 @@ async def test_a_lookup_that_is_refused_withholds_the_pulse(db: Database) -> Non
     from ingest.commit import Overloaded  # noqa: PLC0415
 
     node = Node(db, IngestSettings(port=0, queue_limit=1), Metrics(new_registry()), "n1")
-    assert not node.sheds
 
     ends = await asyncio.gather(*(node.cache.load(f"{n:012x}") for n in range(9)), return_exceptions=True)
 
@@ -270,4 +284,4 @@ async def test_a_slow_answer_moves_the_clock_no_further_than_it_proves(monkeypat
     await clock.measure(redis.at(12_000, 14_000, 5_613_000))  # but ten minutes are proved by the slowest answer
     assert clock.offset_ms == 5_613_000 - 14_000
     await clock.measure(redis.at(15_000, 15_001, 5_015_001))
-    assert clock.offset_ms == pytest.approx(5_000_000, abs=1)
+    assert clock.offset_ms == pytest.approx(5_000_000, abs=2)  # the round trip and the millisecond of TIME

@@ -111,7 +111,6 @@ class Heart:
         return True
 
     def arrive(self, signal: str, at: int, rid: str = "") -> None:
-        at = min(at, self.now)
         if signal != "log":
             getattr(self, signal)(at, rid)
 

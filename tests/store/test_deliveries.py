@@ -141,6 +141,20 @@ async def test_who_vanished_in_the_middle_of_a_word_may_have_said_it(db: Databas
     assert await chores(db) == {}
 
 
+async def test_a_clock_that_steps_back_holds_up_no_telling(db: Database, clock: Clock) -> None:
+    _, leased = await trouble(db, "leased")
+    _, waiting = await trouble(db, "waiting")
+    await hear(db, clock)
+    assert await lease(db, leased, owner="gone") == [("opened", 1)]
+    await lease(db, waiting)
+    await end(db, waiting, "opened", "retry")
+    back = await clock.forward(-3600)
+    assert (await deadlines.pulse(db, db.shards[0], "n1")).stepped_back
+    assert await chores(db) == {f"retry:{leased}:c": back + LEASE_MS, f"retry:{waiting}:c": back + 60_000}
+
+    assert await lease(db, leased, owner="other") == [("opened", 2)]
+
+
 async def test_an_incident_waits_until_the_one_before_it_is_told_to_its_end(db: Database, clock: Clock) -> None:
     made, first = await trouble(db)
     await lease(db, first)
