@@ -15,6 +15,7 @@ Value = TypeVar("Value")
 READ_EVERY_S: Final = 0.25  # far below CACHE_AGE_S: an edit reaches a node that lives within this
 UNKNOWN_AGE_S: Final = 2.0
 UNKNOWN_MAX: Final = 10_000  # a scan of random tokens must not grow memory
+FORGOTTEN_MAX: Final = 10_000
 LOOKUPS_MAX: Final = 500  # in one round trip
 
 
@@ -25,6 +26,7 @@ class Cache:
         self._db = db
         self._size = size
         self._known: dict[str, Known] = {}
+        self._forgotten: dict[str, Known] = {}  # only for the `at` that their heartbeats were given last
         self._unknown: dict[str, float] = {}
         self._loading: dict[str, asyncio.Task[Known | None]] = {}
         self._read_at = float("-inf")
@@ -66,20 +68,24 @@ class Cache:
         try:
             known = await self._lookups.submit(heartbeat)
             # Forgotten while we asked: the answer may be older than the change, good for this ping but not to keep.
-            if self._loading.get(heartbeat) is this:
-                if known is None:
-                    _put(self._unknown, heartbeat, time.monotonic() + UNKNOWN_AGE_S, UNKNOWN_MAX)
-                else:
-                    if old := self._known.get(heartbeat):
-                        known.last_at = old.last_at  # no longer believed, but its `at` is given away
+            believed = self._loading.get(heartbeat) is this
+            if known is not None:
+                if old := self._known.get(heartbeat) or self._forgotten.pop(heartbeat, None):
+                    known.last_at = old.last_at  # no longer believed, but its `at` is given away
+                if believed:
                     _put(self._known, heartbeat, known, self._size)
+                else:
+                    _put(self._forgotten, heartbeat, known, FORGOTTEN_MAX)
+            elif believed:
+                _put(self._unknown, heartbeat, time.monotonic() + UNKNOWN_AGE_S, UNKNOWN_MAX)
             return known
         finally:
             if self._loading.get(heartbeat) is this:
                 del self._loading[heartbeat]
 
     def forget(self, heartbeat: str) -> None:
-        self._known.pop(heartbeat, None)
+        if known := self._known.pop(heartbeat, None):
+            _put(self._forgotten, heartbeat, known, FORGOTTEN_MAX)
         self._unknown.pop(heartbeat, None)
         self._loading.pop(heartbeat, None)
 

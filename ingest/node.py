@@ -120,7 +120,9 @@ class Node:
         """Queues a ping of a known heartbeat; the answer comes when Redis has answered. Raises Overloaded."""
         # One node never gives one heartbeat the same `at`. But a burst must not run away from the clock, and a clock
         # that was set back must not hold the heartbeat in the future until it has caught up.
-        ping.at = known.last_at = min(max(ping.at, known.last_at + 1), ping.at + AHEAD_MS)
+        now = self.clock.now()
+        latest = known.last_at if known.last_at <= now + 2 * AHEAD_MS else 0
+        ping.at = known.last_at = min(max(ping.at, latest + 1), now + AHEAD_MS)
         queues = self._queues[self.db.shard(ping.heartbeat).number]
         plain = known.up and ping.signal == "success" and not ping.rid and not ping.output
         return (queues.plain if plain else queues.signals).submit((ping, known, self.clock.offset_ms))

@@ -24,8 +24,7 @@ local function lease(incident)
   local delivery = key('delivery', incident .. ':' .. channel)
   local chore = 'retry:' .. incident .. ':' .. channel
   local d = call('HMGET', delivery, 'told', 'given_up', 'owner', 'leased_until', 'word', 'attempt')
-  local left = d[3] and d[4] - NOW or 0  -- more than a whole lease: the clock stepped back
-  if left > 0 and left <= tonumber(lease_ms) and d[3] ~= owner then return {'busy', 0} end
+  if d[3] and d[3] ~= owner and tonumber(d[4]) > NOW then return {'busy', 0} end
   -- Who vanished in the middle of a word may have said it: then the end is told, even of what is void by now.
   local word = next_word(incident, d[1]) or d[3] and next_word(incident, d[5])
   if not word or word == d[2] then return finish(delivery, incident) end

@@ -36,7 +36,10 @@ end
 if NOW < at - BACK then
   local chores = call('ZRANGEBYSCORE', CHORES, '(' .. text(NOW), '+inf', 'WITHSCORES')
   for i = 1, #chores, 2 do  -- what is still to be told must not wait until the clock has caught up
-    call('ZADD', CHORES, text(math.max(chores[i + 1] - (at - NOW), NOW)), chores[i])
+    local due = text(math.max(chores[i + 1] - (at - NOW), NOW))
+    local delivery = key('delivery', string.match(chores[i], ':(.*)$'))
+    call('ZADD', CHORES, due, chores[i])
+    if call('HGET', delivery, 'leased_until') == chores[i + 1] then call('HSET', delivery, 'leased_until', due) end
   end
   stepped, at = 1, NOW
   for _, from in ipairs(call('ZRANGEBYSCORE', DEAF, '(' .. text(NOW), '+inf')) do

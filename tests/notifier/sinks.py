@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from multidict import CIMultiDict
 
 TICK = 0.01  # seconds between the bytes of a drip
-PATIENCE = 10.0  # seconds a test waits for what must come
+PATIENCE = 25.0  # seconds a test waits for what must come: a starved machine is deaf, and an alarm is excused thrice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

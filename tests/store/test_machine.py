@@ -367,6 +367,8 @@ class Machine(RuleBasedStateMachine):
 
         self.do(step())
         self.pinged.clear()
+        for telling in self.tellings:  # a notifier measures by a clock that never steps
+            telling.until -= ms if ms > 1000 else 0
 
     @rule()
     def two_sweepers_at_once(self) -> None:
