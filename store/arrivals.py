@@ -78,13 +78,13 @@ class Lane:
     async def commit(self, deadlines: Sequence[tuple[Ping, int]]) -> bool:
         """Pushes deadlines forward and logs the pings; at most PLAIN_MAX. True: every heartbeat was plainly up.
 
-        Of several pings of one heartbeat the last counts. Raises Unavailable; the same batch may then be sent again.
+        Of several pings of one heartbeat the latest deadline counts. Raises Unavailable; the same batch may then be sent again.
         """
         events = self._shard.events("").encode()
         pieces = [REPLIES_OFF]
         newest: dict[str, int] = {}
         for ping, deadline in deadlines:
-            newest[ping.heartbeat] = deadline
+            newest[ping.heartbeat] = max(deadline, newest.get(ping.heartbeat, 0))
             pieces.append(log_row(events + ping.heartbeat.encode(), ping))
         pairs = [text for heartbeat, deadline in newest.items() for text in (deadline, heartbeat)]
         pieces += (REPLIES_ON, _pack("ZADD", self._shard.deadlines, "XX", "GT", "CH", *pairs))

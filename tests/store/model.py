@@ -8,6 +8,7 @@ from math import floor, inf
 
 CACHE_AGE = 5_000
 CLOCK_OFF = 1_000
+AHEAD = 20
 GAP = 1_000
 
 
@@ -112,7 +113,7 @@ class Heart:
 
     def arrive(self, signal: str, at: int, rid: str = "") -> None:
         if signal != "log":
-            getattr(self, signal)(at, rid)
+            getattr(self, signal)(min(at, self.now + AHEAD), rid)
 
     def is_later(self, at: int) -> bool:
         newest = max(self.ping, self.failed)
