@@ -19,7 +19,7 @@ from store.database import Database
 from store.keys import Shard
 
 SHED_S: Final = 1.0  # after a refusal no pulse for so long: a node that refuses cannot hear
-AHEAD_MS: Final = 500  # how far `at` may run ahead of the clock to stay unique; beyond 1 s Redis refuses it
+AHEAD_MS: Final = 20  # how far `at` may run ahead of the clock to stay unique; arrive.lua cuts what lies further
 CLOSE_S: Final = 5.0  # for what still waits when we stop; then a Redis that hangs has had its time
 
 logger = logging.getLogger(__name__)
