@@ -78,7 +78,8 @@ class Lane:
     async def commit(self, deadlines: Sequence[tuple[Ping, int]]) -> bool:
         """Pushes deadlines forward and logs the pings; at most PLAIN_MAX. True: every heartbeat was plainly up.
 
-        Of several pings of one heartbeat the latest deadline counts. Raises Unavailable; the same batch may then be sent again.
+        Of several pings of one heartbeat the latest deadline counts.
+        Raises Unavailable; the same batch may then be sent again.
         """
         events = self._shard.events("").encode()
         pieces = [REPLIES_OFF]
