@@ -9,7 +9,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+AGAIN_S: Final = 0.1
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -66,8 +68,8 @@ class GroupCommit(Generic[Item, Answer]):
 
     async def drained(self, *, within_s: float) -> None:
         """Waits until nothing waits; what still does by then is dropped, its futures cancelled."""
-        if self._writer is not None:
-            _, late = await asyncio.wait({self._writer}, timeout=within_s)
-            for writer in late:
+        if (writer := self._writer) is not None:
+            await asyncio.wait({writer}, timeout=within_s)
+            while not writer.done():  # more than once: below Python 3.12 a wait_for in the client may swallow it
                 writer.cancel()
-                await asyncio.wait({writer})
+                await asyncio.wait({writer}, timeout=AGAIN_S)

@@ -14,6 +14,7 @@ from store.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
+AGAIN_S: Final = 0.1
 CLOSE_S: Final = 3.0  # for what is being said when we are told to stop; the rest waits in Redis
 
 
@@ -52,6 +53,7 @@ class Desks:
         tasks = [task for _, task in self._desks.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=CLOSE_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            while late:  # more than once: below Python 3.12 a wait_for in the client may swallow it
+                for task in late:
+                    task.cancel()
+                _, late = await asyncio.wait(late, timeout=AGAIN_S)

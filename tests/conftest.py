@@ -125,3 +125,12 @@ async def eventually(probe: Any, *, within_s: float = 10) -> Any:
             if found:
                 return found
             await asyncio.sleep(0.01)
+
+
+async def stop(task: "asyncio.Task[None]") -> None:
+    """Ends a loop; more than once, because below Python 3.12 a wait_for in the client may swallow a cancellation."""
+    async with asyncio.timeout(10):
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.1)
+    assert task.cancelled()

@@ -15,7 +15,7 @@ from store import channels, deliveries, heartbeats, incidents, keys, notificatio
 from store.database import GROUP, Database
 from store.errors import Unavailable
 from store.notifications import Notification, Reader
-from tests.conftest import eventually
+from tests.conftest import eventually, stop
 from tests.notifier.conftest import Noted, Office
 from tests.notifier.sinks import PATIENCE
 
@@ -238,9 +238,7 @@ async def test_a_group_that_was_lost_is_made_again_and_misses_nothing(office: Of
         await office.db.execute(*command)
         _, after = await office.down("after")
         await eventually(lambda incident=after: heard(incident))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await stop(task)
 
 
 async def test_readers_of_former_lives_are_forgotten(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

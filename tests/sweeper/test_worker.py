@@ -15,7 +15,7 @@ from store.records import Settings
 from sweeper.app import Sweeper
 from sweeper.metrics import Metrics
 from sweeper.worker import GATED_SLEEP_S, LONGEST_SLEEP_S, Worker
-from tests.conftest import T0, TEST_CLOCK, Clock, clean, eventually
+from tests.conftest import T0, TEST_CLOCK, Clock, clean, eventually, stop
 from tests.servers import binaries, running
 from tests.store.scene import SPAN, deadline, hear, make, send, status
 
@@ -203,9 +203,7 @@ async def test_a_redis_that_is_away_is_waited_for_and_told_once(quick: None, cap
             return await status(db, heartbeat) == "down"
 
         await eventually(is_down)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await stop(task)
     messages = [record.message for record in caplog.records]
     assert messages.count("redis_away") == messages.count("redis_back") == 1
 
