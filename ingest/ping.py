@@ -21,6 +21,7 @@ from store.arrivals import Ping
 from store.errors import Unavailable
 
 AGENT_MAX: Final = 200  # bytes kept of a user agent
+FORWARDED_MAX: Final = 1_000  # bytes looked at, from the right
 ADDRESS_MAX: Final = 45  # characters of the longest IPv6 address
 BODY_DEADLINE_S: Final = 30.0  # for the whole body: a dripping sender must not hold a task for ever
 
@@ -174,7 +175,7 @@ def _is_trusted(address: str, proxies: tuple[Network, ...]) -> bool:
 
 def _first_stranger(forwarded: bytes, proxies: tuple[Network, ...]) -> str:
     """From the right, the first address that is no proxy of ours: whatever stands left of it is hearsay."""
-    for item in reversed(forwarded.decode("latin-1").split(",")):
+    for item in reversed(forwarded[-FORWARDED_MAX:].decode("latin-1").split(",")):
         text = item.strip()
         address = text[1:].partition("]")[0] if text.startswith("[") else text
         if address.count(":") == 1:

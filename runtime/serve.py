@@ -21,9 +21,9 @@ import uvloop
 from starlette.types import ASGIApp
 
 from runtime.errors import StartError
+from runtime.http import Protocol
 from runtime.listen import listen
 from runtime.logs import log
-from runtime.onewrite import OneWriteProtocol
 
 BACKLOG = 2048  # connections the kernel holds while we are busy; it caps this at net.core.somaxconn
 KEEP_ALIVE_S = 75  # longer than the 60 s of common load balancers: the side that closes first must not be ours
@@ -39,7 +39,7 @@ async def serve(
     host: str,
     port: int,
     ready: Callable[[int], None] | None = None,
-    http: type[asyncio.Protocol] = OneWriteProtocol,
+    http: type[asyncio.Protocol] = Protocol,
     backlog: int = BACKLOG,
     drain_s: int = DRAIN_S,
 ) -> None:

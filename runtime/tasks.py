@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from runtime.logs import log
 
 RESTART_WAIT_S = (0.2, 2.0)  # drawn anew each time, so that many processes do not come back in step
+CANCEL_AGAIN_S = 0.1
 STOP_TIMEOUT_S = 5.0  # longer than a loop needs to finish the call it is in
 
 logger = logging.getLogger(__name__)
@@ -24,9 +26,11 @@ async def background(loop: Callable[[], Awaitable[None]], *, name: str) -> Async
     try:
         yield
     finally:
-        task.cancel()
-        _, stuck = await asyncio.wait({task}, timeout=STOP_TIMEOUT_S)
-        if stuck:
+        until = time.monotonic() + STOP_TIMEOUT_S
+        while not task.done() and time.monotonic() < until:
+            task.cancel()  # more than once: below Python 3.12 a wait_for in a client may swallow it
+            await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
+        if not task.done():
             log(logger, logging.ERROR, "loop_stuck", loop=name)
 
 

@@ -4,6 +4,7 @@
 -- Returns per incident {word, attempt}: opened|resolved|test with the number of this attempt; '' = nothing to tell;
 --   busy = another owner's lease; wait = the heartbeat's incident before this one is not told to its end yet.
 local owner, lease_ms, channel = ARGV[1], ARGV[2], ARGV[3]
+local LONG = 3600000 -- ms; the longest Retry-After that we obey
 local answers = {}
 
 local function finish(delivery, incident)
@@ -30,7 +31,16 @@ local function lease(incident)
   if not word or word == d[2] then return finish(delivery, incident) end
   local previous = call('HGET', key('incident', incident), 'previous')
   if previous and previous ~= '' and unfinished(previous) then
-    call('ZADD', CHORES, text(NOW + 1000), chore)
+    local before = 'retry:' .. previous .. ':' .. channel
+    local is_told_now = call('HEXISTS', key('delivery', previous .. ':' .. channel), 'owner') == 1
+    local due = not is_told_now and tonumber(call('ZSCORE', CHORES, before) or NOW) or NOW
+    -- Its retry may be hours away, and the channel back long since: news hurry it, once for each incident. Not one
+    -- that is nearer: the receiver may have asked for that time.
+    if due > NOW + LONG and call('HSETNX', delivery, 'hurried', '1') == 1 then
+      due = NOW
+      call('ZADD', CHORES, text(due), before)
+    end
+    call('ZADD', CHORES, text(math.max(due, NOW) + 1000), chore)
     return {'wait', 0}
   end
   local attempt = d[5] == word and d[6] + 1 or 1

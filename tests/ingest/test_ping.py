@@ -203,3 +203,19 @@ async def test_pings_that_come_together_share_a_write(node: Node) -> None:
     assert float(values["flatline_ping_batch_size_sum"]) == 50  # the first fifty were pending
     assert float(values["flatline_ping_batch_size_count"]) < 50
     assert found[0].token not in metrics
+
+
+@pytest.mark.parametrize("header", [b"X-Long: " + b"a" * 3_000_000, b"X: y\r\n" * 500_000])
+async def test_a_head_without_end_is_refused_and_the_node_goes_on(node: Node, header: bytes) -> None:
+    heartbeat = await node.create()
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    writer.write(f"GET {path(heartbeat.token)} HTTP/1.1\r\nHost: x\r\n".encode() + header)
+
+    async with asyncio.timeout(10):
+        answer = await reader.readuntil(b"\r\n")
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 431")
+    assert await node.ask(path(heartbeat.token), headers={"X-Long": "a" * 8_000}) == (200, "OK")
+    assert await node.ask(path(heartbeat.token), "POST", data=b"x" * 500_000) == (200, "OK")
+    assert await node.ask(path(heartbeat.token)) == (200, "OK")

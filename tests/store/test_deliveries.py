@@ -33,9 +33,11 @@ async def lease(db: Database, *leased: str, owner: str = "o") -> list[tuple[str 
     return [(each.word, each.attempt) for each in found]
 
 
-async def end(db: Database, incident: str, word: Any, result: Result = "told", owner: str = "o") -> None:
+async def end(
+    db: Database, incident: str, word: Any, result: Result = "told", owner: str = "o", *, delay_ms: int = 60_000
+) -> None:
     await deliveries.outcome(
-        db, db.shards[0], "c", [Lease(incident, word, 1)], owner=owner, result=result, delay_ms=60_000,
+        db, db.shards[0], "c", [Lease(incident, word, 1)], owner=owner, result=result, delay_ms=delay_ms,
         answer="200 OK", reason="why", latency_ms=7,
     )  # fmt: skip
 
@@ -320,3 +322,30 @@ async def test_closed_incidents_are_trimmed_after_thirty_days_by_the_script_that
     await send(db, fresh, at=clock.now)
 
     assert [found is None for found in await incidents.get_many(db, [old, new])] == [True, False]
+
+
+@pytest.mark.parametrize(("delay_h", "hurries"), [(1, False), (12, True)])
+async def test_news_of_a_heartbeat_hurry_a_retry_that_is_hours_away_but_only_once(
+    db: Database, clock: Clock, delay_h: int, *, hurries: bool
+) -> None:
+    made, first = await trouble(db)
+    delay_ms = delay_h * 3_600_000
+    assert await lease(db, first) == [("opened", 1)]
+    await end(db, first, "opened", "retry", delay_ms=delay_ms)
+    await clock.forward(1)
+    await send(db, made, at=clock.now)
+    await clock.forward(1)
+    await send(db, made, "fail", at=clock.now)
+    second = (await heartbeats.get(db, made.id)).incident
+    assert second
+    await note(db, second)
+    retry = T0 + delay_ms
+
+    assert await lease(db, second) == [(None, 0)]
+    due = clock.now if hurries else retry
+    assert await chores(db) == {f"retry:{first}:c": due, f"retry:{second}:c": due + 1000}
+
+    assert await lease(db, first) == [("resolved", 1)]
+    await end(db, first, "resolved", "retry", delay_ms=delay_ms)
+    assert await lease(db, second) == [(None, 0)]
+    assert (await chores(db))[f"retry:{first}:c"] == clock.now + delay_ms

@@ -1,8 +1,8 @@
-"""Head and body of an answer leave together."""
+"""Head and body of an answer leave together; the head of a request is bounded."""
 
 import asyncio
 
-from runtime.onewrite import OneWrite
+from runtime.http import OneWrite
 
 
 class Recorder(asyncio.Transport):
