@@ -20,6 +20,7 @@ class OneWrite:
         self._transport = transport
         self._loop = loop
         self._pieces: list[bytes] = []
+        self.is_closing = transport.is_closing  # asked for every answer, so not through __getattr__
 
     def write(self, data: bytes) -> None:
         if not self._pieces:
