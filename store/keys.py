@@ -10,6 +10,8 @@ from binascii import crc32
 #: Records of the control plane, under one tag of their own.
 META = "{flatline}:meta"  # hash: schema, shards; written once
 CHANNELS = "{flatline}:channels:"  # + project; hash: channel id -> JSON record
+FLEETS = "{flatline}:fleets:"  # + project; zset, lexicographic: ``<name, case folded><NUL><fleet>``
+PING_KEYS = "{flatline}:ping_keys"  # hash: ping key -> "fleet <id>" or "project <name>"
 DEFAULT_PROJECT = "default"
 
 
@@ -28,6 +30,11 @@ def channels(project: str) -> str:
     return CHANNELS + project
 
 
+def fleets(project: str) -> str:
+    """Zset, lexicographic: ``<name, case folded><NUL><fleet>``; with the fleet."""
+    return FLEETS + project
+
+
 class Shard:
     """The keys of one shard. ``fixed`` is what every script gets as KEYS, in the order that common.lua names."""
 
@@ -44,7 +51,7 @@ class Shard:
         self.deaf = tag + "deaf"  # zset: from -> to; at most 100 windows in which we could not hear
         self.changes = tag + "changes"  # stream: id, n; what ingest nodes must forget; about 10,000 entries
         self.dead = tag + "dead"  # zset: <incident>:<channel> -> given up; deliveries kept for a human
-        self.fleets = tag + "fleets"  # zset: fleet -> a moment before which no member can be due
+        self.fleets = tag + "fleets"  # zset: fleet -> a moment before which nothing is to be done for it
         self.fixed = (
             self.deadlines,
             self.timers,
@@ -56,6 +63,7 @@ class Shard:
             self.deaf,
             self.changes,
             self.dead,
+            self.fleets,
         )
 
     def heartbeat(self, heartbeat: str) -> str:
@@ -109,3 +117,11 @@ class Shard:
     def fleet_down(self, fleet: str) -> str:
         """Zset: silent member's slug -> since; the entry goes when the member returns."""
         return f"{self.tag}fleet:{fleet}:down"
+
+    def fleet_causes(self, fleet: str) -> str:
+        """Hash: slug -> exit status or "fail"; only members that are silent because they said so."""
+        return f"{self.tag}fleet:{fleet}:causes"
+
+    def fleet_returning(self, fleet: str) -> str:
+        """Zset: slug -> since; members that were silent when the fleet was paused, on their way back to deadlines."""
+        return f"{self.tag}fleet:{fleet}:returning"

@@ -1,7 +1,7 @@
 -- What the scripts of a shard share: the words they are written in. The loader puts clock.lua and this file in front
 -- of each script, and every script gets the shard's fixed keys in this order (store/keys.py says what they hold).
 -- Keys of one heartbeat or incident are built from the same hash tag, so they are in the same slot.
-local DEADLINES, TIMERS, CHORES, OPEN, CLOSED, NOTIFICATIONS, PULSE, DEAF, CHANGES, DEAD = unpack(KEYS)
+local DEADLINES, TIMERS, CHORES, OPEN, CLOSED, NOTIFICATIONS, PULSE, DEAF, CHANGES, DEAD, FLEETS = unpack(KEYS)
 local TAG = string.match(DEADLINES, '^{.-}:')
 local INF = math.huge
 local DAY = 86400000
