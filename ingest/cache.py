@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 from ingest.commit import GroupCommit
-from store.changes import CACHE_AGE_S, Changes, Known, lookup
+from store.changes import CACHE_AGE_S, FLEET, Changes, Known, lookup
 from store.database import Database
 from store.errors import Unavailable
 
@@ -20,7 +20,7 @@ LOOKUPS_MAX: Final = 500  # in one round trip
 
 
 class Cache:
-    """Heartbeats by id. An entry is believed only if the changes were read within CACHE_AGE_S."""
+    """Heartbeats by id, and fleets by FLEET + id. Believed only if the changes were read within CACHE_AGE_S."""
 
     def __init__(self, db: Database, *, size: int, queue_limit: int) -> None:
         self._db = db
@@ -104,8 +104,9 @@ class Cache:
                     self._unknown.clear()
                     self._loading.clear()
                 else:
-                    for heartbeat in forget:
-                        self.forget(heartbeat)
+                    for changed in forget:
+                        self.forget(changed)
+                        self.forget(FLEET + changed)
                 self._read_at = started
             await asyncio.sleep(READ_EVERY_S)
 

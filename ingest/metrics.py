@@ -5,7 +5,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-RESULTS: Final = ("ok", "not_found", "bad_request", "unavailable", "overloaded")
+RESULTS: Final = ("ok", "not_found", "bad_request", "refused", "unavailable", "overloaded")
 
 
 class Metrics:

@@ -6,17 +6,21 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from ingest.addresses import Addresses
 from ingest.cache import Cache
 from ingest.clock import EXACT_MS, Clock
 from ingest.commit import GroupCommit
+from ingest.meaning import reckon
 from ingest.metrics import Metrics
+from ingest.rates import Rates
 from ingest.settings import IngestSettings
 from runtime.logs import log
 from store import deadlines
-from store.arrivals import JUDGED_MAX, PLAIN_MAX, Lane, Ping
+from store.arrivals import JUDGED_MAX, LEVELS, MEMBERS_JUDGED_MAX, PLAIN_MAX, Lane, Ping
 from store.changes import Known
 from store.database import Database
-from store.keys import Shard
+from store.keys import Shard, shard_of
+from store.records import Durability
 
 SHED_S: Final = 1.0  # after a refusal no pulse for so long: a node that refuses cannot hear
 AHEAD_MS: Final = 20  # how far `at` may run ahead of the clock to stay unique; arrive.lua cuts what lies further
@@ -31,7 +35,7 @@ Entry = Arrival | None
 
 
 class ShardQueues:
-    """The queues of one shard. An answer is arrive.lua's: up, parked, unknown, error: ..."""
+    """The queues of one shard. An answer is a script's: up, parked, unknown, full, error: ..."""
 
     def __init__(self, node: "Node", shard: Shard) -> None:
         self._node = node
@@ -47,33 +51,65 @@ class ShardQueues:
         answers = ["up"] * len(arrivals)
         if arrivals:
             started = time.perf_counter()
-            all_up = await self._plain_lane.commit([(ping, ping.at + known.span_ms) for ping, known, _ in arrivals])
+            moved = [(ping, ping.at + known.span_ms) for ping, known, _ in arrivals]
+            not_all_up = await self._plain_lane.commit(moved, self._durability(arrivals))
             self._node.metrics.observe_batch(len(arrivals), time.perf_counter() - started)
-            if not all_up:
-                for ping, _, _ in arrivals:
-                    ping.signal = "plain"
-                answers = await self._judge(self._plain_lane, arrivals)
+            if not_all_up:
+                await self._judge_those_of(not_all_up, self._plain_lane, arrivals, answers, logged=True)
         return _spread(entries, answers)
 
     async def _write_signals(self, entries: list[Entry]) -> list[str]:
         arrivals = [entry for entry in entries if entry is not None]
-        return _spread(entries, await self._judge(self._signal_lane, arrivals))
+        answers = [""] * len(arrivals)
+        fleets = {ping.fleet for ping, _, _ in arrivals}
+        await self._judge_those_of(fleets, self._signal_lane, arrivals, answers, logged=False)
+        return _spread(entries, answers)
 
-    async def _judge(self, lane: Lane, arrivals: Sequence[Arrival]) -> list[str]:
+    async def _judge_those_of(
+        self, fleets: set[str], lane: Lane, arrivals: Sequence[Arrival], answers: list[str], *, logged: bool
+    ) -> None:
+        """Puts what the scripts say into `answers`, for the arrivals of these fleets ("" = of none)."""
+        for fleet in fleets:
+            places = [i for i, (ping, _, _) in enumerate(arrivals) if ping.fleet == fleet]
+            if logged and not fleet:
+                for i in places:
+                    arrivals[i][0].signal = "plain"
+            said = await self._judge(lane, fleet, [arrivals[i] for i in places])
+            for i, answer in zip(places, said, strict=True):
+                answers[i] = answer
+
+    async def _judge(self, lane: Lane, fleet: str, arrivals: Sequence[Arrival]) -> list[str]:
         answers: list[str] = []
-        for i in range(0, len(arrivals), JUDGED_MAX):
-            chunk = arrivals[i : i + JUDGED_MAX]
-            said = await lane.judge([ping for ping, _, _ in chunk], sure=False)
+        most = MEMBERS_JUDGED_MAX if fleet else JUDGED_MAX
+        for i in range(0, len(arrivals), most):
+            chunk = list(arrivals[i : i + most])
+            said = await self._ask(lane, fleet, chunk, sure=False)
             if "clock" in said:
-                said = await self._measure_and_repeat(lane, chunk, said)
+                said = await self._measure_and_repeat(lane, fleet, chunk, said)
+            if "stale" in said:
+                said = await self._reload_and_repeat(lane, chunk, said)
+            for (ping, known, _), answer in zip(chunk, said, strict=True):
+                if not fleet:
+                    known.up = answer == "up" and known.rules is None
+                if answer.startswith("error"):
+                    log(logger, logging.ERROR, "corrupt_record", heartbeat=fleet or ping.heartbeat, reason=answer)
             answers += said
-        for (ping, known, _), answer in zip(arrivals, answers, strict=True):
-            known.up = answer == "up"
-            if answer.startswith("error"):
-                log(logger, logging.ERROR, "corrupt_record", heartbeat=ping.heartbeat, reason=answer)
         return answers
 
-    async def _measure_and_repeat(self, lane: Lane, arrivals: Sequence[Arrival], said: list[str]) -> list[str]:
+    async def _ask(self, lane: Lane, fleet: str, arrivals: Sequence[Arrival], *, sure: bool) -> list[str]:
+        pings, durability = [ping for ping, _, _ in arrivals], self._durability(arrivals)
+        if fleet:
+            return await lane.judge_members(fleet, pings, sure=sure, durability=durability)
+        return await lane.judge(pings, sure=sure, durability=durability)
+
+    def _durability(self, arrivals: Sequence[Arrival]) -> Durability:
+        """The strongest that one of them asks for."""
+        least = self._node.settings.durability
+        return max({known.durability or least for _, known, _ in arrivals}, key=LEVELS.__getitem__, default=least)
+
+    async def _measure_and_repeat(
+        self, lane: Lane, fleet: str, arrivals: Sequence[Arrival], said: list[str]
+    ) -> list[str]:
         """Our offset was wrong by more than a second, or the batch is simply old: then its `at` is right.
 
         By how much it was wrong is the difference to the offset in the `at`: the pulse or the other lane may have
@@ -82,12 +118,33 @@ class ShardQueues:
         clock = self._node.clock
         await clock.measure(self._node.db)
         doubtful = [arrival for arrival, answer in zip(arrivals, said, strict=True) if answer == "clock"]
-        for ping, _, offset_ms in doubtful:
+        for ping, known, offset_ms in doubtful:
             wrong_ms = clock.offset_ms - offset_ms
             if abs(wrong_ms) > EXACT_MS:  # else old: what two measurements differ by must not make two times one
                 ping.at += round(wrong_ms)
-        again = iter(await lane.judge([ping for ping, _, _ in doubtful], sure=True))
+                reckon(ping, known)
+        again = iter(await self._ask(lane, fleet, doubtful, sure=True))
         return [next(again) if answer == "clock" else answer for answer in said]
+
+    async def _reload_and_repeat(self, lane: Lane, arrivals: list[Arrival], said: list[str]) -> list[str]:
+        """A schedule was changed: what these pings leave owed is reckoned anew. No doubt about their `at` by now."""
+        cache, again = self._node.cache, []
+        for i, answer in enumerate(said):
+            if answer == "stale":
+                ping, _, offset_ms = arrivals[i]
+                cache.forget(ping.heartbeat)
+                known = await cache.load(ping.heartbeat)
+                if known is None:
+                    said[i] = "unknown"
+                    continue
+                reckon(ping, known)
+                arrivals[i] = ping, known, offset_ms
+                again.append(i)
+        if again:
+            repeated = await self._ask(lane, "", [arrivals[i] for i in again], sure=True)
+            for i, answer in zip(again, repeated, strict=True):
+                said[i] = "error: its schedule changes all the time" if answer == "stale" else answer
+        return said
 
     async def pulse(self) -> None:
         """Passes both queues, then tells Redis. Not within a batch: a pulse that fails is no ping's trouble."""
@@ -111,25 +168,32 @@ class Node:
         self.name = name
         self.clock = Clock()
         self.cache = Cache(db, size=settings.cache_size, queue_limit=settings.queue_limit)
+        self.addresses = Addresses(db, queue_limit=settings.queue_limit)
+        self.rates = Rates()
         self.peers = 1  # nodes that pulse, ourselves among them
         self.pulsed_at = float("-inf")  # monotonic seconds
-        self._queues = {shard.number: ShardQueues(self, shard) for shard in db.shards}
+        self._queues = [ShardQueues(self, shard) for shard in db.shards]
         metrics.watch_cache(self.cache)
 
     def submit(self, ping: Ping, known: Known) -> "asyncio.Future[str]":
-        """Queues a ping of a known heartbeat; the answer comes when Redis has answered. Raises Overloaded."""
-        # One node never gives one heartbeat the same `at`. But a burst must not run away from the clock, and a clock
-        # that was set back must not hold the heartbeat in the future until it has caught up.
-        now = self.clock.now()
-        latest = known.last_at if known.last_at <= now + 2 * AHEAD_MS else 0
-        ping.at = known.last_at = min(max(ping.at, latest + 1), now + AHEAD_MS)
-        queues = self._queues[self.db.shard(ping.heartbeat).number]
+        """Queues a ping of a known heartbeat or member; the answer comes when Redis has answered. Raises Overloaded."""
+        if ping.fleet:
+            queues = self._queues[shard_of(ping.heartbeat, len(self._queues))]
+        else:
+            # One node never gives one heartbeat the same `at`. But a burst must not run away from the clock, and a
+            # clock that was set back must not hold the heartbeat in the future until it has caught up.
+            now = self.clock.now()
+            latest = known.last_at if known.last_at <= now + 2 * AHEAD_MS else 0
+            ping.at = known.last_at = min(max(ping.at, latest + 1), now + AHEAD_MS)
+            queues = self._queues[self.db.shard(ping.heartbeat).number]
+        if known.rules is not None:
+            reckon(ping, known)
         plain = known.up and ping.signal == "success" and not ping.rid and not ping.output
         return (queues.plain if plain else queues.signals).submit((ping, known, self.clock.offset_ms))
 
     async def pulse(self) -> None:
         """Tells every shard that we hear. Raises Unavailable or Overloaded once those without trouble were told."""
-        ends = await asyncio.gather(*(queue.pulse() for queue in self._queues.values()), return_exceptions=True)
+        ends = await asyncio.gather(*(queue.pulse() for queue in self._queues), return_exceptions=True)
         for end in ends:
             if end is not None:
                 raise end
@@ -143,11 +207,11 @@ class Node:
     @property
     def sheds(self) -> bool:
         """A ping was refused just now."""
-        latest = max(max(queue.plain.refused_at, queue.signals.refused_at) for queue in self._queues.values())
-        return time.monotonic() - max(latest, self.cache.refused_at) < SHED_S
+        latest = max(max(queue.plain.refused_at, queue.signals.refused_at) for queue in self._queues)
+        return time.monotonic() - max(latest, self.cache.refused_at, self.addresses.refused_at) < SHED_S
 
     async def aclose(self) -> None:
-        await asyncio.gather(*(queues.aclose() for queues in self._queues.values()))
+        await asyncio.gather(*(queues.aclose() for queues in self._queues))
 
 
 def _spread(entries: list[Entry], answers: list[str]) -> list[str]:

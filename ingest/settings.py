@@ -1,6 +1,7 @@
 """Settings of an ingest node."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from runtime.settings import RoleSettings, port_setting, setting
 from runtime.values import Network
@@ -21,4 +22,8 @@ class IngestSettings(RoleSettings):
         20_000, "Pings that may wait for Redis; more are answered 503.", minimum=1, maximum=1_000_000
     )
     cache_size: int = setting(200_000, "Heartbeats whose settings a node remembers.", minimum=1, maximum=10_000_000)
+    durability: Literal["memory", "disk", "replica"] = setting(
+        "memory",
+        "What a ping's 200 promises: memory, disk (fsync), or replica (one has it); a heartbeat may ask for more.",
+    )
     trusted_proxies: tuple[Network, ...] = setting((), "Networks whose X-Forwarded-For is believed, comma-separated.")

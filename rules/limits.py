@@ -11,6 +11,9 @@ DAY: Final = 86_400  # seconds
 NAME_MIN: Final = 1
 NAME_MAX: Final = 100  # characters; also slugs, projects, channels, fleets
 
+HEARTBEATS_MAX: Final = 2_000_000  # of a project
+SLUG: Final = "[a-z0-9_-]{1,100}"
+
 PERIOD_MIN: Final = 1  # seconds
 PERIOD_MAX: Final = 366 * DAY  # seconds: a yearly job, in a leap year too
 PERIOD_DEFAULT: Final = DAY
@@ -23,6 +26,14 @@ RUNTIME_DEFAULT_MIN: Final = 60  # seconds: the default is the grace, but never 
 MISSES_MIN: Final = 1
 MISSES_MAX: Final = 100
 SCHEDULE_MAX: Final = 100  # characters of a cron or OnCalendar expression: a parser's work is bounded by its input
+EARLY_MAX: Final = 3_600  # seconds before its slot that a ping may come and count for it
+EARLY_DEFAULT: Final = 60
+RECOVER_MIN: Final = 1  # good pings that end an incident
+RECOVER_MAX: Final = 100
+RATE_MIN: Final = 1  # pings a minute of one heartbeat
+RATE_MAX: Final = 60_000
+WORDS_MAX: Final = 20  # keywords of one kind
+WORD_MAX: Final = 100  # characters of a keyword
 
 TAGS_MAX: Final = 20
 TAG_MAX: Final = 50  # characters

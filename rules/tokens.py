@@ -11,10 +11,24 @@ from typing import Final
 HEX: Final = frozenset("0123456789abcdef")
 
 
+PING_KEY_LENGTH: Final = 22  # of 36 characters each: 113 bits
+_PING_KEY_CHARACTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
 def new_token(heartbeat: str | None = None) -> str:
     """A fresh token; for a known heartbeat (rotation) only the secret part is new."""
-    drawn = uuid.UUID(bytes=secrets.token_bytes(16), version=4).hex
+    drawn = from_bytes(secrets.token_bytes(16)).replace("-", "")
     return str(uuid.UUID((heartbeat or drawn[:12]) + drawn[12:]))
+
+
+def from_bytes(drawn: bytes) -> str:
+    """A token out of 16 bytes that nobody can guess."""
+    return str(uuid.UUID(bytes=drawn, version=4))
+
+
+def new_ping_key() -> str:
+    """A fresh ping key; never UUID-shaped."""
+    return "".join(secrets.choice(_PING_KEY_CHARACTERS) for _ in range(PING_KEY_LENGTH))
 
 
 def id_of(token: str) -> str:

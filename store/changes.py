@@ -1,41 +1,94 @@
-"""What ingest nodes cache of a heartbeat, and how they learn to forget it."""
+"""What ingest nodes cache of heartbeats and fleets, and how they learn to forget it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rules import schedules
 from store.database import Database, mapped
-from store.records import span_ms
+from store.records import Durability, Settings, settings_of, span_ms
 
 #: The longest that a node may trust its cache, seconds. An edit holds a live deadline back for as long (common.lua).
 CACHE_AGE_S: Final = 5.0
+#: In front of a fleet's id in the cache: heartbeats and fleets are drawn from the same ids.
+FLEET: Final = "fleet:"
+
+_PLAIN: Final = ("token", "period", "grace", "misses", "status", "durability")
+#: What makes the pings of a heartbeat more than plain; with them it is read whole.
+_RULES: Final = ("schedule", "post_only", "failure_words", "success_words", "start_words", "rate_limit")
+_FLEET: Final = ("ping_key", "period", "grace", "misses", "status", "durability")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the pings of one heartbeat are judged beyond "it came". `rev`: of the settings."""
+
+    settings: Settings
+    rev: int
 
 
 @dataclass(slots=True)
 class Known:
-    """What a node must know to take a ping. `up` False = the next ping goes to arrive.lua."""
+    """What a node must know to take a ping. `up` False = the next ping goes to a script.
+
+    `token`: a fleet's ping key. A fleet is always `up`: each of its members tells by its own deadline.
+    """
 
     token: str
     span_ms: int
     up: bool
     last_at: int = 0
+    durability: Durability | None = None
+    rules: Rules | None = None
+    corrupt: bool = False
 
 
-async def lookup(db: Database, heartbeats: Sequence[str]) -> list[Known | None]:
-    """Settings of many heartbeats in one round trip; None = there is no such heartbeat."""
-    fields = ("token", "period", "grace", "misses", "status")
-    answers = await db.pipeline([("HMGET", db.shard(id_).heartbeat(id_), *fields) for id_ in heartbeats])
-    return [_known(*fields) if fields[0] is not None else None for fields in answers]
+async def lookup(db: Database, ids: Sequence[str]) -> list[Known | None]:
+    """Settings of many heartbeats, and of fleets where `FLEET` stands before the id; None = there is none such."""
+    reads: list[tuple[Any, ...]] = []
+    for id_ in ids:
+        if id_.startswith(FLEET):
+            fleet = id_.removeprefix(FLEET)
+            reads.append(("HMGET", db.shard(fleet).fleet(fleet), *_FLEET))
+        else:
+            reads.append(("HMGET", db.shard(id_).heartbeat(id_), *_PLAIN, *_RULES))
+    answers = await db.pipeline(reads)
+    found = [_known(fields) if fields[0] is not None else None for fields in answers]
+    ruled = [i for i, fields in enumerate(answers) if any(fields[len(_PLAIN) :])]
+    hashes = await db.pipeline([("HGETALL", db.shard(ids[i]).heartbeat(ids[i])) for i in ruled])
+    for i, fields in zip(ruled, hashes, strict=True):
+        found[i] = _ruled(found[i], fields)
+    for id_, known in zip(ids, found, strict=True):
+        if known is not None and id_.startswith(FLEET):
+            known.up = not known.corrupt
+    return found
 
 
-def _known(
-    token: bytes, period: bytes | None, grace: bytes | None, misses: bytes | None, status: bytes | None
-) -> Known:
+def _known(fields: Sequence[bytes | None]) -> Known:
+    token, period, grace, misses, status, durability = fields[: len(_PLAIN)]
+    name = (token or b"").decode(errors="replace")
     try:
         span = span_ms(int(period or ""), int(grace or ""), int(misses or 1))
-    except ValueError:  # corrupt: arrive.lua answers that to its own pings, and the others of this lookup are served
-        return Known(token.decode(errors="replace"), 0, up=False)
-    return Known(token.decode(errors="replace"), span, up=status == b"up")
+    except ValueError:  # the script answers that to its own pings, and the others of this lookup are served
+        return Known(name, 0, up=False, corrupt=True)
+    level: Any = durability.decode() if durability else None
+    return Known(name, span, up=status == b"up", durability=level)
+
+
+def _ruled(known: Known | None, fields: dict[bytes, bytes]) -> Known | None:
+    """The heartbeat as read whole, a moment later: it may be gone, or have other settings now."""
+    if known is None or not fields:
+        return None
+    text = {key.decode(): value.decode(errors="replace") for key, value in fields.items()}
+    known.up = False
+    try:
+        settings = settings_of(text)
+        if settings.schedule:
+            schedules.slots(settings.schedule, settings.timezone, 0, 1)  # a zone may have left the database of zones
+        known.rules = Rules(settings, int(text["rev"]))
+    except (KeyError, ValueError):
+        known.corrupt = True
+    return known
 
 
 class Changes:
@@ -47,7 +100,7 @@ class Changes:
         self._run_id = ""
 
     async def read(self) -> list[str] | None:
-        """Heartbeats to forget since the last call; None = forget all (first call, a gap, another server)."""
+        """Ids to forget since the last call; None = forget all (first call, a gap, another server)."""
         run_id = (await self._db.execute("INFO", "server"))["run_id"]
         if run_id != self._run_id:
             await self._start()
@@ -57,12 +110,12 @@ class Changes:
         reads = [("XRANGE", shard.changes, b"(" + self._seen[shard.number][0], "+") for shard in self._db.shards]
         for shard, entries in zip(self._db.shards, await self._db.pipeline(reads), strict=True):
             for entry, fields in entries:
-                heartbeat, counter = _fields(fields)
+                changed, counter = _fields(fields)
                 if counter != self._seen[shard.number][1] + 1:
                     self._run_id = ""  # trimmed away, or another history: start over
                     return None
                 self._seen[shard.number] = (entry, counter)
-                forget.append(heartbeat)
+                forget.append(changed)
         return forget
 
     async def _start(self) -> None:

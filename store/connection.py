@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from store.errors import Unavailable, UnfitServer
+from store.records import Durability
 
 SOCKET_TIMEOUT_S: Final = 5.0
 CONNECT_TIMEOUT_S: Final = 2.0
@@ -66,10 +67,25 @@ class Server:
     version: tuple[int, ...]
     run_id: str
     persistent: bool
+    appends: bool  # to an append-only file
+    syncs_always: bool  # before every answer
 
     @property
     def has_script_flags(self) -> bool:
         return self.name == "valkey" or self.version >= (7, 0)
+
+    @property
+    def can_sync(self) -> bool:
+        """It can answer once a write is on its disk: it always does, or it knows WAITAOF."""
+        return self.syncs_always or (self.appends and (self.name == "valkey" or self.version >= (7, 2)))
+
+    def wait_for(self, durability: Durability) -> tuple[str | int, ...]:
+        """The command, without its time-out, that waits until what was written is as durable; () = none is needed."""
+        if durability == "replica":
+            return ("WAIT", 1)
+        if durability == "disk" and not self.syncs_always:
+            return ("WAITAOF", 1, 0)
+        return ()
 
 
 async def inspect(redis: Redis) -> Server:
@@ -97,14 +113,21 @@ async def inspect(redis: Redis) -> Server:
             f"maxmemory-policy is {policy}: the server would silently drop deadlines when memory runs out; "
             "set maxmemory-policy noeviction"
         )
-    return Server(name, version, str(info["run_id"]), await _is_persistent(redis, info))
+    appends = bool(info.get("aof_enabled"))
+    return Server(
+        name=name,
+        version=version,
+        run_id=str(info["run_id"]),
+        persistent=appends or await _setting(redis, "save") != "",
+        appends=appends,
+        syncs_always=appends and await _setting(redis, "appendfsync") == "always",
+    )
 
 
-async def _is_persistent(redis: Redis, info: dict[str, Any]) -> bool:
-    if info.get("aof_enabled"):
-        return True
+async def _setting(redis: Redis, name: str) -> str | None:
+    """None: a managed service that hides its settings."""
     try:
-        answer = await redis.execute_command("CONFIG GET", "save")  # one word: so redis-py pairs the answer
+        answer = await redis.execute_command("CONFIG GET", name)  # one word: so redis-py pairs the answer
     except RedisError:
-        return True  # a managed service that hides its settings: nothing to say
-    return bool(answer.get("save"))
+        return None
+    return str(answer.get(name, ""))

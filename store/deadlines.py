@@ -1,8 +1,11 @@
 """What is due: the sweep, the timers, the chores, the pulse and the clamp walk. One call each, bounded in time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from rules import schedules
+from store import heartbeats
 from store.database import Database, scored
 from store.keys import Shard
 
@@ -11,13 +14,17 @@ BATCH: Final = 100  # deadlines or timers per call: 5 ms of the server
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """`due`: the next due moment over all zsets, None = nothing. `corrupt`: records put off because of an error."""
+    """`due`: the next due moment over all zsets, None = nothing. `corrupt`: records put off because of an error.
+
+    `unreckoned`: heartbeats whose next slot is to be reckoned, each with the rev of its settings and from when.
+    """
 
     taken: int
     due: int | None
     now: int
     corrupt: int
     walking: bool
+    unreckoned: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +39,39 @@ class Pulse:
 
 async def sweep(db: Database, shard: Shard, limit: int = BATCH) -> Swept:
     """Opens incidents for passed deadlines."""
-    taken, due, now, corrupt, walking = await db.run("sweep", shard, limit)
-    return Swept(taken, int(float(due)) if due else None, int(now), corrupt, bool(walking))
+    taken, due, now, corrupt, walking, *rest = await db.run("sweep", shard, limit)
+    unreckoned = zip(rest[::3], rest[1::3], rest[2::3], strict=True)
+    return Swept(
+        taken=taken,
+        due=int(float(due)) if due else None,
+        now=int(now),
+        corrupt=corrupt,
+        walking=bool(walking),
+        unreckoned=tuple((heartbeat.decode(), int(rev), int(since)) for heartbeat, rev, since in unreckoned),
+    )
+
+
+async def reckon(db: Database, shard: Shard, unreckoned: Sequence[tuple[str, int, int]]) -> int:
+    """Gives heartbeats with a schedule the deadlines that Lua could not reckon; returns how many could not be.
+
+    Who was changed meanwhile is left alone, and handed out again by a later sweep if that is still needed.
+    """
+    args: list[Any] = []
+    corrupt = 0
+    found = await heartbeats.get_many(db, [heartbeat for heartbeat, _, _ in unreckoned])
+    for (heartbeat, rev, since), record in zip(unreckoned, found, strict=True):
+        if record is None or record.rev != rev:
+            continue
+        chosen = record.settings
+        try:
+            due = schedules.due(chosen.schedule, chosen.timezone, since, grace=chosen.grace, misses=chosen.misses)
+        except schedules.BadSchedule:
+            corrupt += 1
+        else:
+            args += (heartbeat, rev, since, due.slot, due.deadline)
+    if args:
+        await db.run("slot", shard, *args)
+    return corrupt
 
 
 async def timers(db: Database, shard: Shard, limit: int = BATCH) -> tuple[int, int]:

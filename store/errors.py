@@ -3,7 +3,8 @@
 StoreError
 ├── Unavailable     Redis is away, refuses writes or is out of memory: try again, nothing is lost
 ├── UnfitServer     this server must not be used: wrong eviction policy, too old
-└── NotFound        no such record
+├── NotFound        no such record
+└── TooMany         there are as many as there may be
 """
 
 
@@ -21,3 +22,7 @@ class UnfitServer(StoreError):
 
 class NotFound(StoreError):
     """No such record."""
+
+
+class TooMany(StoreError):
+    """There are as many as there may be; the text says how many of what."""

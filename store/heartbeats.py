@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rules import tokens
+from rules import limits, tokens
+from store import keys
 from store.database import Database
-from store.errors import NotFound, Unavailable
+from store.errors import NotFound, TooMany, Unavailable
 from store.keys import DEFAULT_PROJECT, Shard
 from store.records import Heartbeat, Settings, encode
 
@@ -16,15 +17,26 @@ async def create(
     db: Database, settings: Settings, project: str = DEFAULT_PROJECT, token: str | None = None
 ) -> Heartbeat:
     """Creates a heartbeat, pending. With a `token` a repeat finds the first one's work."""
-    fields = encode(asdict(settings))
     for _ in range(8):  # ids have 48 bits: a second draw is rare, an eighth means something else is wrong
         drawn = token or tokens.new_token()
-        heartbeat = tokens.id_of(drawn)
-        if await db.run("create", db.shard(heartbeat), heartbeat, "token", drawn, "project", project, *fields):
-            return await get(db, heartbeat)
+        if await put(db, settings, drawn, project) is not None:
+            return await get(db, tokens.id_of(drawn))
         if token:
             break
     raise Unavailable("no free heartbeat id was found")
+
+
+async def put(db: Database, settings: Settings, token: str, project: str = DEFAULT_PROJECT) -> bool | None:
+    """Creates a heartbeat with this token. True: made now; False: it was there; None: its id is another's."""
+    heartbeat = tokens.id_of(token)
+    shard = db.shard(heartbeat)
+    names = await db.pipeline([("ZCARD", each.names(project)) for each in db.shards])
+    if sum(names) >= limits.HEARTBEATS_MAX:
+        raise TooMany(f"a project has at most {limits.HEARTBEATS_MAX} heartbeats")
+    await _hint(db, project, settings.slug, heartbeat)
+    fields = encode(asdict(settings))
+    answer = await db.run("create", shard, heartbeat, "token", token, "project", project, *fields)
+    return {0: None, 1: True, 2: False}[answer]
 
 
 async def get(db: Database, heartbeat: str) -> Heartbeat:
@@ -60,7 +72,14 @@ async def get_many(db: Database, heartbeats: Sequence[str], *, deleted: bool = F
 
 async def edit(db: Database, heartbeat: str, changes: Mapping[str, Any]) -> Heartbeat:
     """Writes only the given settings. Raises NotFound."""
-    return await _change(db, "edit", heartbeat, *encode(changes))
+    if "slug" not in changes:
+        return await _change(db, "edit", heartbeat, *encode(changes))
+    before = await get(db, heartbeat)
+    await _hint(db, before.project, changes["slug"], heartbeat)
+    after = await _change(db, "edit", heartbeat, *encode(changes))
+    if before.settings.slug != after.settings.slug:
+        await _unhint(db, before)
+    return after
 
 
 async def rotate(db: Database, heartbeat: str) -> Heartbeat:
@@ -80,8 +99,21 @@ async def resume(db: Database, heartbeat: str) -> Heartbeat:
 
 async def delete(db: Database, heartbeat: str) -> None:
     """Raises NotFound."""
+    before = await get(db, heartbeat)
     if not await db.run("delete", db.shard(heartbeat), heartbeat):
         raise NotFound("no such heartbeat")
+    await _unhint(db, before)
+
+
+async def _hint(db: Database, project: str, slug: str, heartbeat: str) -> None:
+    """Where a slug may be found; see store/projects.py."""
+    if slug:
+        await db.execute("ZADD", keys.slugs(project), 0, f"{slug}\0{heartbeat}")
+
+
+async def _unhint(db: Database, before: Heartbeat) -> None:
+    if before.settings.slug:
+        await db.execute("ZREM", keys.slugs(before.project), f"{before.settings.slug}\0{before.id}")
 
 
 async def _change(db: Database, script: str, heartbeat: str, *args: Any) -> Heartbeat:

@@ -12,6 +12,8 @@ META = "{flatline}:meta"  # hash: schema, shards; written once
 CHANNELS = "{flatline}:channels:"  # + project; hash: channel id -> JSON record
 FLEETS = "{flatline}:fleets:"  # + project; zset, lexicographic: ``<name, case folded><NUL><fleet>``
 PING_KEYS = "{flatline}:ping_keys"  # hash: ping key -> "fleet <id>" or "project <name>"
+PROJECT = "{flatline}:project:"  # + project; hash: ping_key, secret
+SLUGS = "{flatline}:slugs:"  # + project; zset, lexicographic: ``<slug><NUL><heartbeat>``
 DEFAULT_PROJECT = "default"
 
 
@@ -28,6 +30,16 @@ def heartbeat_of(incident: str) -> str:
 def channels(project: str) -> str:
     """Hash: channel id -> JSON record; lives until deleted."""
     return CHANNELS + project
+
+
+def project(name: str) -> str:
+    """Hash: ``ping_key``, and ``secret``, from which the tokens of provisioned heartbeats are derived."""
+    return PROJECT + name
+
+
+def slugs(project: str) -> str:
+    """Zset, lexicographic: ``<slug><NUL><heartbeat>``. A hint: written before the heartbeat and removed after it."""
+    return SLUGS + project
 
 
 def fleets(project: str) -> str:

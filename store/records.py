@@ -1,13 +1,17 @@
 """Records as frozen dataclasses, to and from Redis. Times are ms since the epoch, durations seconds; None = never."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, Literal
 
+from rules import schedules
+
 Status = Literal["pending", "up", "late", "down", "paused"]
 Cause = Literal["silence", "failure", "overrun", "test"]
-Signal = Literal["plain", "success", "start", "fail", "log"]
+Signal = Literal["plain", "success", "start", "fail", "log", "ignored"]
+Durability = Literal["memory", "disk", "replica"]
 
 DEFAULT_PRIORITY: Final = 8
 NO_CHANNELS: Final = "-"  # stored for "none"; an absent field means all channels of the project
@@ -17,13 +21,29 @@ Hash = Mapping[bytes, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a user sets. ``channels`` None = all of the project."""
+    """What a user sets. ``channels`` None = all of the project; ``schedule`` "" = every `period` seconds.
+
+    `early`: seconds before its slot that a ping may come and count for it. `*_words`: a body that holds one means that
+    signal, and one that holds none means `unmatched`. `rate_limit`: pings a minute and node.
+    """
 
     name: str
+    slug: str = ""
     period: int = 86_400
     grace: int = 3_600
+    schedule: str = ""
+    timezone: str = "UTC"
+    early: int = 60
     misses: int = 1
+    recover_after: int = 1
     max_runtime: int | None = None
+    post_only: bool = False
+    failure_words: tuple[str, ...] = ()
+    success_words: tuple[str, ...] = ()
+    start_words: tuple[str, ...] = ()
+    unmatched: Literal["ignored", "fail"] = "ignored"
+    rate_limit: int | None = None
+    durability: Durability | None = None
     tags: tuple[str, ...] = ()
     channels: tuple[str, ...] | None = None
     alert_text: str = ""
@@ -34,17 +54,19 @@ class Settings:
 
 #: What the hash does not hold, to keep a heartbeat small.
 DEFAULTS: Final = Settings(name="")
+ALWAYS_STORED: Final = frozenset({"name", "period", "grace"})
+TUPLES: Final = frozenset({"tags", "failure_words", "success_words", "start_words"})
 
 
 def encode(settings: Mapping[str, Any]) -> list[str]:
     """Settings as field, value, ...; an empty value means: not stored, so the default."""
     flat: list[str] = []
     for field, value in settings.items():
-        if field in {"misses", "priority", "max_runtime", "resume_on_ping"} and value == getattr(DEFAULTS, field):
-            text = ""
-        elif field == "channels":
+        if field == "channels":
             text = "" if value is None else " ".join(value) or NO_CHANNELS
-        elif field == "tags":
+        elif value == getattr(DEFAULTS, field) and field not in ALWAYS_STORED:
+            text = ""
+        elif field in TUPLES:
             text = "\n".join(value)
         elif isinstance(value, bool):
             text = "1"
@@ -75,6 +97,8 @@ class Heartbeat:
     resume_at: int | None
     incident: str | None
     running_since: int | None
+    slot: int | None
+    last_duration_ms: int | None
 
     @property
     def span_ms(self) -> int:
@@ -82,16 +106,29 @@ class Heartbeat:
 
     def status(self, now: int) -> Status:
         """Late is reckoned on read and counts as up."""
-        late_at = inf if self.deadline is None else self.deadline - self.span_ms + self.settings.period * 1000
+        if self.settings.schedule:
+            late_at: float = inf if self.slot is None else self.slot
+        else:
+            late_at = inf if self.deadline is None else self.deadline - self.span_ms + self.settings.period * 1000
         return "late" if self.stored_status == "up" and now > late_at else self.stored_status
 
     @classmethod
     def from_redis(cls, heartbeat: str, fields: Hash, score: float | None) -> "Heartbeat":
         text = {key.decode(): value.decode(errors="replace") for key, value in fields.items()}
-        settings = _settings(text)
+        settings = settings_of(text)
         deadline = float(text["held"]) if "held" in text else inf if score is None else score
-        last_ping = _time(text.get("last_ping"))
-        if deadline < inf and deadline % 1 == 0:
+        last_ping, slot = _time(text.get("last_ping")), _time(text.get("slot"))
+        if "slot_from" in text and deadline < inf:  # granted, and no sweeper has reckoned it yet
+            with suppress(schedules.BadSchedule):
+                due = schedules.due(
+                    settings.schedule,
+                    settings.timezone,
+                    int(text["slot_from"]),
+                    grace=settings.grace,
+                    misses=settings.misses,
+                )
+                slot, deadline = due.slot, due.deadline
+        if deadline < inf and deadline % 1 == 0 and not settings.schedule:
             reckoned = int(deadline) - span_ms(settings.period, settings.grace, settings.misses)
             last_ping = max(last_ping or 0, reckoned)
         status = text["status"]
@@ -111,18 +148,34 @@ class Heartbeat:
             resume_at=_time(text.get("resume_at")),
             incident=text.get("incident"),
             running_since=min((int(value) for key, value in text.items() if key.startswith("run:")), default=None),
+            slot=slot,
+            last_duration_ms=int(text["took"]) if "took" in text else None,
         )
 
 
-def _settings(text: Mapping[str, str]) -> Settings:
+def settings_of(text: Mapping[str, str]) -> Settings:
+    """Raises ValueError or KeyError on a corrupt record."""
     channels = text.get("channels")
+    unmatched, durability = text.get("unmatched", DEFAULTS.unmatched), text.get("durability")
     return Settings(
         name=text["name"],
+        slug=text.get("slug", ""),
         period=int(text["period"]),
         grace=int(text["grace"]),
+        schedule=text.get("schedule", ""),
+        timezone=text.get("timezone", DEFAULTS.timezone),
+        early=int(text.get("early", DEFAULTS.early)),
         misses=int(text.get("misses", DEFAULTS.misses)),
-        max_runtime=int(text["max_runtime"]) if "max_runtime" in text else None,
-        tags=tuple(text["tags"].split("\n")) if "tags" in text else (),
+        recover_after=int(text.get("recover_after", DEFAULTS.recover_after)),
+        max_runtime=_whole(text.get("max_runtime")),
+        post_only="post_only" in text,
+        failure_words=_lines(text.get("failure_words")),
+        success_words=_lines(text.get("success_words")),
+        start_words=_lines(text.get("start_words")),
+        unmatched=unmatched,  # type: ignore[arg-type]  # console checked it
+        rate_limit=_whole(text.get("rate_limit")),
+        durability=durability,  # type: ignore[arg-type]  # console checked it
+        tags=_lines(text.get("tags")),
         channels=None if channels is None else tuple(channels.split()) if channels != NO_CHANNELS else (),
         alert_text=text.get("alert_text", ""),
         recovery_text=text.get("recovery_text", ""),
@@ -228,6 +281,14 @@ class Channel:
 def span_ms(period: int, grace: int, misses: int = 1) -> int:
     """From the last ping to the deadline."""
     return (misses * period + grace) * 1000
+
+
+def _lines(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split("\n")) if text else ()
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text else None
 
 
 def _time(text: str | None) -> int | None:

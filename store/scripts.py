@@ -1,4 +1,7 @@
-"""Loads lua/ and runs it: each script is clock.lua + common.lua + its own file, run by digest, one chunk for Redis."""
+"""Loads lua/ and runs it: each script is clock.lua + common.lua + its own file, run by digest, one chunk for Redis.
+
+Scripts about fleets have fleet.lua between common.lua and their own file.
+"""
 
 import hashlib
 import re
@@ -8,11 +11,13 @@ from typing import Any, Final, Protocol
 from redis.exceptions import NoScriptError
 
 LUA: Final = resources.files("store") / "lua"
-PARTS: Final = ("clock", "common")  # in front of every script; not scripts themselves
+PARTS: Final = ("clock", "common", "fleet")  # stand in front of scripts; not scripts themselves
 
 #: Scripts that free memory or must go on when none is left: what they hold up is an alarm.
 ALLOWED_WITHOUT_MEMORY: Final = frozenset(
     {"sweep", "timers", "chores", "clamp", "enlist", "lease", "outcome", "pause", "resume", "delete"}
+    | {"sweep_fleet", "fleet_pause", "fleet_resume", "fleet_delete", "fleet_forget"}
+    | {"fleet_look", "fleet_silent", "fleet_incident"}
 )
 WITH_FLAGS: Final = "#!lua flags=allow-oom\n"
 #: Redis 6.2 refuses only a script's first write: this one is allowed without memory and does nothing.
@@ -38,7 +43,8 @@ class Scripts:
             if name in PARTS:
                 continue
             start = (WITH_FLAGS if shebang else WITHOUT_FLAGS) if name in ALLOWED_WITHOUT_MEMORY else ""
-            self.texts[name] = start + _without_comments(head + "\n" + file.read_text())
+            about_fleets = parts["fleet"] + "\n" if is_about_fleets(name) else ""
+            self.texts[name] = start + _without_comments(head + "\n" + about_fleets + file.read_text())
         self.digests = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in self.texts.items()}  # noqa: S324 - Redis names scripts by SHA-1
 
     async def run(self, client: Executor, name: str, keys: tuple[str, ...], *args: Any) -> Any:
@@ -47,6 +53,10 @@ class Scripts:
             return await client.execute_command("EVALSHA", self.digests[name], len(keys), *keys, *args)
         except NoScriptError:
             return await client.execute_command("EVAL", self.texts[name], len(keys), *keys, *args)
+
+
+def is_about_fleets(script: str) -> bool:
+    return script in {"members", "sweep_fleet"} or script.startswith("fleet_")
 
 
 def _without_comments(text: str) -> str:

@@ -54,14 +54,17 @@ class Worker:
         swept = await deadlines.sweep(self._db, self._shard)
         more = swept.taken > 0
         if swept.due is not None and swept.due <= swept.now:
-            fired, corrupt = await deadlines.timers(self._db, self._shard)
+            fired, dropped = await deadlines.timers(self._db, self._shard)
             chores = await deadlines.chores(self._db, self._shard)
             more = more or fired + chores > 0
-            self._metrics.count(fired, chores, corrupt)
+            self._metrics.count(fired, chores, dropped)
         if swept.walking:
             more = await deadlines.clamp(self._db, self._shard) or more
-        if swept.corrupt:
-            log(logger, logging.ERROR, "corrupt_records", shard=self._shard.number, count=swept.corrupt)
+        corrupt = swept.corrupt
+        if swept.unreckoned:
+            corrupt += await deadlines.reckon(self._db, self._shard, swept.unreckoned)
+        if corrupt:
+            log(logger, logging.ERROR, "corrupt_records", shard=self._shard.number, count=corrupt)
         self.swept_at = time.monotonic()
         self._metrics.observe(self._shard.number, swept)
         if more:

@@ -14,6 +14,7 @@ end
 local function clamp(id)
   local h = read(id)
   if not h then return end
+  local ahead = h.pinged > NOW
   remember_ping(h)
   for _, field in ipairs({'last_ping', 'last_fail', 'edited', 'excused_to'}) do
     if (h[field] or 0) > NOW then set(h, field, NOW) end
@@ -29,7 +30,13 @@ local function clamp(id)
     if started > NOW then call('HSET', h.key, 'run:' .. rid, text(NOW)) end
     clamp_timer('overdue:' .. id .. ':' .. rid, NOW + longest)
   end
-  if h.deadline < INF and h.deadline > NOW + span(h) then arm(h, NOW + span(h) + 0.5) end
+  if h.schedule and (ahead or (h.slot_from or 0) > NOW) then  -- what was reckoned from that moment is too late
+    if h.deadline < INF then grant(h, NOW) else set(h, 'slot_from', NOW) end
+  elseif h.schedule then
+    return
+  elseif h.deadline < INF and h.deadline > NOW + span(h) then
+    grant(h, NOW)
+  end
 end
 
 for i = 1, #chunk[2], 2 do pcall(clamp, chunk[2][i]) end

@@ -12,7 +12,8 @@ local KEEP_DELETED = 4 * DAY
 local CACHE_AGE = 5000           -- an ingest node trusts its cache no longer than this (store/changes.py)
 local ROWS, BYTES = 20, 32768    -- kept of outputs, and again of failures, per heartbeat
 local NUMBERS = {'period', 'grace', 'misses', 'max_runtime', 'rev', 'since', 'created', 'edited', 'last_ping',
-                 'last_fail', 'held', 'settle_at', 'resume_at', 'excuses', 'excused_to'}
+                 'last_fail', 'held', 'settle_at', 'resume_at', 'excuses', 'excused_to', 'slot', 'due', 'slot_from',
+                 'early', 'recover_after', 'good'}
 local call = redis.call
 local looks, order = {}, {}  -- project -> incidents that somebody must look at; projects as they came
 
@@ -42,7 +43,7 @@ local function read(id)
   for _, name in ipairs(NUMBERS) do h[name] = tonumber(h[name]) end
   h.deadline = h.held or tonumber(call('ZSCORE', DEADLINES, id) or INF)
   h.pinged = h.last_ping or 0
-  if h.deadline < INF and h.deadline % 1 == 0 then
+  if h.deadline < INF and h.deadline % 1 == 0 and not h.schedule then
     h.pinged = math.max(h.pinged, math.min(h.deadline - span(h), NOW))
   end
   return h
@@ -71,6 +72,17 @@ local function arm(h, deadline)
     set(h, 'held', deadline)
   else
     call('ZADD', DEADLINES, text(deadline), h.id)
+  end
+end
+
+-- A deadline that no ping earned: one span from `from`, or with a schedule its next slot after it. Lua cannot reckon
+-- slots, so such a heartbeat falls due at once, and the sweep asks for it to be reckoned instead of judging it.
+local function grant(h, from)
+  if h.schedule then
+    set(h, 'slot_from', from)
+    arm(h, NOW + 0.5)
+  else
+    arm(h, from + span(h) + 0.5)
   end
 end
 
@@ -183,7 +195,7 @@ local function resume(h)
     become(h, 'pending', NOW)
   else
     become(h, 'up', NOW)
-    arm(h, NOW + span(h) + 0.5)
+    grant(h, NOW)
   end
   log(h, 'resumed', NOW)
 end

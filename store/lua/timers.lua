@@ -29,7 +29,7 @@ function fire.overdue(h, due_at, rid)
     log(h, 'unknown', due_at, 'rid', rid)
     if h.status == 'up' and not next(h.runs) then
       remember_ping(h)
-      arm(h, math.max(h.pinged, heard_again) + span(h) + 0.5)
+      grant(h, math.max(h.pinged, heard_again))
     end
   elseif h.status == 'down' then
     log(h, 'overrun', due_at, 'rid', rid)

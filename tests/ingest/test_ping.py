@@ -72,7 +72,7 @@ async def test_a_success_after_a_failure_brings_it_up_again_though_both_come_at_
         (NOBODY, (404, "not found")),
         (NOBODY + "/fail", (404, "not found")),
         (NOBODY + "/256", (404, "not found")),
-        ("/ping/key/slug", (404, "Not Found")),
+        ("/ping/key/slug", (404, "not found")),
         ("TOKEN/256", (400, "invalid url format")),
         ("TOKEN/FAIL", (400, "invalid url format")),
         ("TOKEN?rid=12345", (400, "invalid uuid format")),

@@ -16,7 +16,8 @@ def heartbeat(name: str = "backup", *, last_ping_at: int | None = T - 90_000, **
     return Heartbeat(
         id=ID, token="", project="default", settings=Settings(name=name, period=60, grace=30, **settings), rev=1,
         created_at=T - 1_000_000, stored_status="down", since=T, deadline=None, last_ping_at=last_ping_at,
-        last_fail_at=None, resume_at=None, incident=f"{ID}-{T}", running_since=None,
+        last_fail_at=None, resume_at=None, incident=f"{ID}-{T}", running_since=None, slot=None,
+        last_duration_ms=None,
     )  # fmt: skip
 
 

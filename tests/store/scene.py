@@ -45,7 +45,7 @@ async def send(db: Database, heartbeat: Heartbeat, signal: str = "success", *, a
 async def push(db: Database, *pairs: tuple[str, int, int]) -> bool:
     """The hot path: (heartbeat, at, deadline)."""
     async with lane_of(db, pairs[0][0]) as lane:
-        return await lane.commit([(Ping(heartbeat, at), deadline) for heartbeat, at, deadline in pairs])
+        return not await lane.commit([(Ping(heartbeat, at), deadline) for heartbeat, at, deadline in pairs])
 
 
 async def hear(db: Database, clock: Clock, node: str = "n1") -> None:

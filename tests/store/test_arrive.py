@@ -274,8 +274,9 @@ async def test_a_corrupt_record_stops_nobody_else(db: Database, clock: Clock, sp
 
 async def test_a_corrupt_item_stops_nobody_else(db: Database, clock: Clock) -> None:
     good = await make(db)
-    items: list[Any] = [good.id, "soon", "success", "", "", "", "", "", good.id, T0, "nonsense", "", "", "", "", ""]
-    answers = await db.run("arrive", db.shards[0], "1", *items, good.id, T0, "success", "", "", "", "", "")
+    rest = [""] * 7
+    items: list[Any] = [good.id, "soon", "success", *rest, good.id, T0, "nonsense", *rest]
+    answers = await db.run("arrive", db.shards[0], "1", *items, good.id, T0, "success", *rest)
 
     assert [answer[:6] for answer in answers] == [b"error:", b"error:", b"up"]
 

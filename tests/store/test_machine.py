@@ -191,7 +191,7 @@ class Machine(RuleBasedStateMachine):
         ping, signal = batch.ping, batch.ping.signal
         heart = next((h for h in self.hearts if h is not None and h.id == ping.heartbeat), None)
         if batch.deadline is not None:
-            moved = await batch.node.lane.commit([(ping, batch.deadline)])
+            moved = not await batch.node.lane.commit([(ping, batch.deadline)])
             assert moved == (heart is not None and heart.push(batch.deadline))
             if moved:
                 if heart is not None and batch.deadline >= ping.at + heart.span:

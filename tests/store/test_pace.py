@@ -78,7 +78,7 @@ class Job:
     async def ping(self, at: int) -> None:
         """By a node that always thinks it is up."""
         span = (await heartbeats.get(self.db, self.id)).span_ms
-        if not await self.lane.commit([(Ping(self.id, at), at + span)]):
+        if await self.lane.commit([(Ping(self.id, at), at + span)]):
             await self.lane.judge([Ping(self.id, at, "plain")], sure=True)
 
     async def listen_until(self, until: int) -> None:
