@@ -23,18 +23,31 @@ class Answer(BaseModel):
 
 
 class Heartbeat(Answer):
-    """What is watched. `last_ping_at`: the last sign of life, a reported failure too."""
+    """What is watched. `last_ping_at`: the last sign of life, a reported failure too. `next_slot_at`: with a schedule,
+    the moment that the next ping is expected for. `last_duration_ms`: of the last run that was ended.
+    """
 
     id: str
     name: str
+    slug: str | None
     ping_url: str
+    slug_url: str | None
     status: Literal["pending", "up", "late", "down", "paused"]
     period: int
     grace: int
+    schedule: str | None
+    timezone: str
+    early: int
     misses: int
+    recover_after: int
     max_runtime: int | None
-    schedule: None
-    timezone: None
+    post_only: bool
+    failure_words: tuple[str, ...]
+    success_words: tuple[str, ...]
+    start_words: tuple[str, ...]
+    unmatched: Literal["ignored", "fail"]
+    rate_limit: int | None
+    durability: Literal["memory", "disk", "replica"] | None
     tags: tuple[str, ...]
     channels: tuple[str, ...] | None
     policy: None
@@ -45,10 +58,51 @@ class Heartbeat(Answer):
     created_at: Time
     since: Time
     last_ping_at: Time | None
+    next_slot_at: Time | None
     next_deadline_at: Time | None
     resume_at: Time | None
     running_since: Time | None
+    last_duration_ms: int | None
     incident: str | None
+
+
+class Event(Answer):
+    """A row of a heartbeat's log: a ping, or a change. `size`: bytes of its output; `cause`: of a `down`; `until`: the
+    end of the time in which we were deaf, of an `excused`.
+    """
+
+    id: str
+    kind: str
+    at: Time
+    duration_ms: int | None
+    exit_status: str | None
+    run: str | None
+    size: int
+    has_output: bool
+    client: str | None
+    user_agent: str | None
+    cause: str | None
+    until: Time | None
+
+
+class Slot(Answer):
+    """A moment at which a ping is expected, also as a clock on the wall shows it, and when its silence is an incident."""
+
+    at: Time
+    local: str
+    deadline_at: Time
+
+
+class Preview(Answer):
+    slots: tuple[Slot, ...]
+
+
+class Project(Answer):
+    """`ping_url` followed by a slash and a slug pings the heartbeat that has the slug."""
+
+    name: str
+    ping_key: str
+    ping_url: str
 
 
 class Channel(Answer):
@@ -104,6 +158,11 @@ class IncidentDetails(Incident):
 
 class Heartbeats(Answer):
     heartbeats: tuple[Heartbeat, ...]
+    next_cursor: str | None
+
+
+class Events(Answer):
+    events: tuple[Event, ...]
     next_cursor: str | None
 
 

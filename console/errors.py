@@ -3,6 +3,7 @@
 ApiError
 ├── BadRequest        400  the body is not what JSON calls an object
 ├── Unauthorized      401  no key, or not ours
+├── TooMany           403  there are as many as there may be
 ├── NotFound          404  no such path, no such record
 ├── MethodNotAllowed  405  with Allow
 ├── TooLarge          413  the body is over its limit
@@ -44,6 +45,10 @@ class BadRequest(ApiError):
 
 class Unauthorized(ApiError):
     status, code = 401, "unauthorized"
+
+
+class TooMany(ApiError):
+    status, code = 403, "too_many"
 
 
 class NotFound(ApiError):

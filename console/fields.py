@@ -47,12 +47,33 @@ def line(most: int) -> Any:
     return PlainValidator(check, json_schema_input_type=Annotated[str, Field(min_length=1, max_length=most)])
 
 
+def part_of_line(most: int) -> Any:
+    """A text to look for; its spaces count."""
+
+    def check(value: object) -> str:
+        text = _text(value, 1, most)
+        if _has_controls(text):
+            raise ValueError("must have no control characters, so no line ends")
+        return text
+
+    return PlainValidator(check, json_schema_input_type=Annotated[str, Field(min_length=1, max_length=most)])
+
+
+def unchecked(most: int) -> Any:
+    """A text that another room judges."""
+
+    def check(value: object) -> str:
+        return _text(value, 1, most)
+
+    return PlainValidator(check, json_schema_input_type=Annotated[str, Field(min_length=1, max_length=most)])
+
+
 def prose(most: int) -> Any:
     """A text of many lines, whose ends become plain newlines."""
 
     def check(value: object) -> str:
         text = _text(value, 0, most).replace("\r\n", "\n")
-        if any(limits.clean(part) != part.strip() for part in re.split(r"[\n\t]", text)):
+        if any(_has_controls(part) for part in re.split(r"[\n\t]", text)):
             raise ValueError("must have no control characters but newline and tab")
         return text
 
@@ -112,6 +133,11 @@ def several(most: int | None = None) -> tuple[Any, Any]:
 
     schema: dict[str, Any] = {"uniqueItems": True} if most is None else {"uniqueItems": True, "maxItems": most}
     return Field(strict=False, json_schema_extra=schema), AfterValidator(check)
+
+
+def _has_controls(text: str) -> bool:
+    framed = f"|{text}|"  # so that its spaces are not at the ends
+    return limits.clean(framed) != framed
 
 
 def _text(value: object, least: int, most: int) -> str:

@@ -19,9 +19,11 @@ SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
     "bearer": [{"bearer": []}],
     "push": [{name: []} for name in ("bearer", *HEADERS)],
 }
+PLAIN_TEXT: Final = {"text/plain": {"schema": {"type": "string", "format": "binary"}}}
 ERRORS: Final = {
     400: "The body is not a JSON object.",
     401: "No key, or a wrong one.",
+    403: "There are as many as there may be.",
     404: "There is no such record.",
     413: "The body is too large.",
     422: "A value cannot be taken; `field` names it.",
@@ -74,20 +76,24 @@ def _query_parameters(row: Row) -> list[dict[str, Any]]:
 
 def _errors(row: Row, *, has_body: bool) -> dict[str, Any]:
     keyed, addressed, checked = row.key != "open", "{" in row.path, row.takes is not None
-    can = {400: has_body, 401: keyed, 404: addressed, 413: has_body, 422: checked, 500: True, 503: keyed}
+    makes = row.status == 201
+    can = {400: has_body, 401: keyed, 403: makes, 404: addressed, 413: has_body, 422: checked, 500: True, 503: keyed}
     return {str(status): _response(ERRORS[status], Error) for status in ERRORS if can[status]}
 
 
 def _schemas(table: Sequence[Row]) -> dict[str, Any]:
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Error, "serialization")]
     models += [(row.takes, "validation") for row in table if row.takes and issubclass(row.takes, Body)]
-    models += [(row.answers, "serialization") for row in table if row.answers]
+    models += [(row.answers, "serialization") for row in table if row.answers and issubclass(row.answers, BaseModel)]
     _, definitions = models_json_schema(models, ref_template=REF + "{model}")
     return dict(definitions["$defs"])
 
 
-def _response(description: str, model: type[BaseModel] | None) -> dict[str, Any]:
-    return {"description": description} | ({"content": _json(_ref(model))} if model else {})
+def _response(description: str, answer: type[BaseModel | bytes] | None) -> dict[str, Any]:
+    if answer is None:
+        return {"description": description}
+    is_json = issubclass(answer, BaseModel)
+    return {"description": description, "content": _json(_ref(answer)) if is_json else PLAIN_TEXT}
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from console.auth import Access, Keys
-from console.errors import NO_STORE, ApiError, Internal, MethodNotAllowed, NotFound, Unavailable
+from console.errors import NO_STORE, ApiError, Internal, MethodNotAllowed, NotFound, TooMany, Unavailable
 from console.reading import read
+from rules import limits
 from runtime.logs import log
 from store import errors as store_errors
 from store.database import Database
@@ -24,9 +25,19 @@ RETRY_AFTER_S: Final = 1
 #: The parameters of paths, by name; the name is also the word of a 404.
 IDS: Final = {
     "heartbeat": "[0-9a-f]{12}",
+    "event": "[1-9][0-9]{0,15}-[0-9]{1,10}",
+    "fleet": "[0-9a-f]{12}",
+    "member": limits.SLUG,
     "channel": "[0-9a-f]{12}",
     "incident": "[0-9a-f]{12}-[0-9]{1,16}",
     "delivery": "[0-9a-f]{12}-[0-9]{1,16}:[0-9a-f]{12}",
+}
+
+#: What strangers sent goes back as it came, so no browser may take it for a page of ours.
+UNTRUSTED: Final = {
+    **NO_STORE,
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; sandbox",
 }
 
 G = TypeVar("G")
@@ -45,22 +56,25 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[G]):
-    """One request, checked: `id` from the path, `given` the body or the query."""
+    """One request, checked: `id` from the path, `given` the body or the query; `part`: what the path names within."""
 
     context: Context
     id: str
     given: G
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One operation. `takes` None: body and query are ignored. `answers` None: the answer is empty."""
+    """One operation. `takes` None: body and query are ignored. `answers` None: the answer is empty; bytes: plain text
+    that a stranger sent.
+    """
 
     method: str
     path: str
-    handler: Callable[[Call[Any]], Awaitable[BaseModel | None]]
+    handler: Callable[[Call[Any]], Awaitable[BaseModel | bytes | None]]
     takes: type[BaseModel] | None
-    answers: type[BaseModel] | None
+    answers: type[BaseModel | bytes] | None
     status: int = 200
     key: Access = "bearer"
 
@@ -70,9 +84,13 @@ class Row:
             if not re.fullmatch(IDS[name], value):
                 raise NotFound(f"no such {name}")
         given = await read(request, self.takes) if self.takes else None
-        found = await self.handler(Call(context, next(iter(request.path_params.values()), ""), given))
-        body = b"" if found is None else found.model_dump_json().encode()
-        return Response(body, self.status, NO_STORE, None if found is None else "application/json")
+        id_, part, *_ = (*request.path_params.values(), "", "")
+        found = await self.handler(Call(context, id_, given, part))
+        if found is None:
+            return Response(b"", self.status, NO_STORE)
+        if isinstance(found, bytes):
+            return Response(found, self.status, UNTRUSTED, "text/plain")
+        return Response(found.model_dump_json().encode(), self.status, NO_STORE, "application/json")
 
 
 class Endpoint:
@@ -103,6 +121,8 @@ class Endpoint:
             return await row.answer(self._context, request)
         except store_errors.NotFound as error:
             raise NotFound(str(error)) from None
+        except store_errors.TooMany as error:
+            raise TooMany(str(error)) from None
         except store_errors.Unavailable as error:
             log(logger, logging.WARNING, "store_unavailable", reason=str(error), method=row.method, path=row.path)
             headers = {"retry-after": str(RETRY_AFTER_S)}

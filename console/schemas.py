@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from console.fields import cursor, line, moment, pattern, prose, several, whole
+from console.fields import cursor, line, moment, part_of_line, pattern, prose, several, unchecked, whole
 from rules import limits
 
 PAUSE_MAX: Final = 10 * 366 * limits.DAY  # seconds; for longer, pause without an end
@@ -12,14 +12,24 @@ PAGE_MAX: Final = 500
 
 Name = Annotated[str, line(limits.NAME_MAX)]
 Tag = Annotated[str, line(limits.TAG_MAX)]
+Slug = Annotated[str, pattern(limits.SLUG, f"must be 1 to {limits.NAME_MAX} of the characters a-z, 0-9, _ and -")]
 ChannelId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a channel")]
 PeriodS = Annotated[int, whole(limits.PERIOD_MIN, limits.PERIOD_MAX, "seconds")]
 GraceS = Annotated[int, whole(limits.GRACE_MIN, limits.GRACE_MAX, "seconds")]
 RuntimeS = Annotated[int, whole(limits.RUNTIME_MIN, limits.RUNTIME_MAX, "seconds")]
+Expression = Annotated[str, unchecked(limits.SCHEDULE_MAX)]
+Timezone = Annotated[str, unchecked(limits.TIMEZONE_MAX)]
+EarlyS = Annotated[int, whole(limits.EARLY_MIN, limits.EARLY_MAX, "seconds")]
+RecoverAfter = Annotated[int, whole(limits.RECOVER_MIN, limits.RECOVER_MAX, "pings")]
+RateLimit = Annotated[int, whole(limits.RATE_MIN, limits.RATE_MAX, "pings a minute")]
+Word = Annotated[str, part_of_line(limits.WORD_MAX)]
+Words = Annotated[tuple[Word, ...], *several(limits.WORDS_MAX)]
+Durability = Literal["memory", "disk", "replica"]
 Misses = Annotated[int, whole(limits.MISSES_MIN, limits.MISSES_MAX)]
 Priority = Annotated[int, whole(limits.PRIORITY_MIN, limits.PRIORITY_MAX)]
 Text = Annotated[str, prose(limits.TEXT_MAX)]
 PageSize = Annotated[int, whole(1, PAGE_MAX, text=True)]
+EventCursor = Annotated[str, cursor(b"[1-9][0-9]{0,15}-[0-9]{1,10}")]
 HeartbeatCursor = Annotated[str, cursor(rb"[^\0]+\0[0-9a-f]{12}")]
 IncidentCursor = Annotated[str, cursor(rb"(open|resolved)\t[0-9]{1,16}\t[0-9a-f]{12}-[0-9]{1,16}")]
 
@@ -44,13 +54,27 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 
 
 class HeartbeatCreate(Body):
-    """`channels` null = all of the project. `max_runtime` null = the grace, at least a minute."""
+    """`channels` null = all of the project. `max_runtime` null = the grace, at least a minute. `schedule` null = every
+    `period` seconds. `durability` null = that of the ingest nodes.
+    """
 
     name: Name
+    slug: Slug | None = None
     period: PeriodS = limits.PERIOD_DEFAULT
     grace: GraceS = limits.GRACE_DEFAULT
+    schedule: Expression | None = None
+    timezone: Timezone = "UTC"
+    early: EarlyS = limits.EARLY_DEFAULT
     misses: Misses = 1
+    recover_after: RecoverAfter = 1
     max_runtime: RuntimeS | None = None
+    post_only: bool = False
+    failure_words: Words = ()
+    success_words: Words = ()
+    start_words: Words = ()
+    unmatched: Literal["ignored", "fail"] = "ignored"
+    rate_limit: RateLimit | None = None
+    durability: Durability | None = None
     tags: Annotated[tuple[Tag, ...], *several(limits.TAGS_MAX)] = ()
     channels: Annotated[tuple[ChannelId, ...], *several()] | None = None
     alert_text: Text = ""
@@ -101,6 +125,21 @@ class HeartbeatQuery(Query):
     cursor: HeartbeatCursor | None = None
     status: Literal["pending", "up", "late", "down", "paused"] | None = None
     tag: Tag | None = None
+
+
+class EventQuery(Query):
+    limit: PageSize = 100
+    cursor: EventCursor | None = None
+
+
+class ScheduleQuery(Query):
+    """As a heartbeat would have them."""
+
+    schedule: Expression
+    timezone: Timezone = "UTC"
+    grace: Annotated[int, whole(limits.GRACE_MIN, limits.GRACE_MAX, "seconds", text=True)] = limits.GRACE_DEFAULT
+    misses: Annotated[int, whole(limits.MISSES_MIN, limits.MISSES_MAX, text=True)] = 1
+    count: Annotated[int, whole(1, limits.PREVIEW_MAX, text=True)] = 5
 
 
 class IncidentQuery(Query):

@@ -11,6 +11,7 @@ from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, RemoteDisconnected
 from importlib.metadata import version
+from math import inf
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 from urllib.error import URLError
@@ -25,6 +26,7 @@ from urllib.request import (
 )
 
 TRY_S: Final = 5.0  # one try, from looking up the name to the head of the answer
+CONNECT_S: Final = 2.0  # each address of the name: behind one that swallows packets there may be one that answers
 TRY_MIN_S: Final = 1.0  # what is left for a try must be worth it
 PAUSES_S: Final = (1.0, 2.0)  # between tries, so there are three
 RETRY_AFTER_MAX_S: Final = 10.0  # a longer wait than this is not granted
@@ -32,7 +34,7 @@ TOTAL_S: Final = 20.0  # all tries of one signal
 BUSY: Final = frozenset({408, 429})  # the only refusals that may be different the next time
 
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
-_ORIGIN: Final = re.compile(r"https?://[\w.:\[\]-]+", re.ASCII)  # no more of a Location may be shown
+_ORIGIN: Final = re.compile(r"https?://[\w.:\[\]-]+(?=[/?#]|$)", re.ASCII)  # no more of a Location may be shown
 
 
 class Address(NamedTuple):
@@ -96,17 +98,15 @@ def deliver(
         method="POST",
         headers={"User-Agent": f"flatline/{version('flatline')}", "Content-Type": "text/plain"},
     )
-    for pause in (*PAUSES_S, None):
+    pauses = iter((*PAUSES_S, inf))
+    while True:
         outcome = _within(min(TRY_S, until - time.monotonic()), request())
         if isinstance(outcome, Answer):
-            break
-        if outcome.final or pause is None:
-            raise outcome
+            return outcome
         # Repeats do no harm, so it is sent again even if it may have arrived.
-        wait = max(pause, outcome.retry_after)
-        if time.monotonic() + wait + TRY_MIN_S > until or abandoned.wait(wait):
+        wait = max(next(pauses), outcome.retry_after)
+        if outcome.final or time.monotonic() + wait + TRY_MIN_S > until or abandoned.wait(wait):
             raise outcome
-    return outcome
 
 
 def _within(seconds: float, request: Request) -> Answer | NotDelivered:
@@ -133,17 +133,19 @@ def _judge(response: HTTPResponse) -> Answer | NotDelivered:
     """What the head of an answer says. Its body is not read: all is said, and it might repeat the URL."""
     status, headers = response.status, response.headers
     if 200 <= status < 300:
-        limit = headers.get("Ping-Body-Limit", "")
-        return Answer(status, int(limit) if limit.isascii() and limit.isdigit() else None)
+        return Answer(status, _whole(headers.get("Ping-Body-Limit", "")))
     if 300 <= status < 400:
         to = _ORIGIN.match(headers.get("Location", ""))
         elsewhere = f" to {to[0]}" if to else ""
         reason = f"it answers {status}, a redirect{elsewhere}; redirects are not followed, so give the final URL"
         return NotDelivered(reason, status=status, final=True)
-    after = headers.get("Retry-After", "")
-    wait = min(float(after), RETRY_AFTER_MAX_S) if after.isascii() and after.isdigit() else 0
+    wait = min(_whole(headers.get("Retry-After", "")) or 0, RETRY_AFTER_MAX_S)
     reason = f"it answers {status} {_PHRASES.get(status, '')}".rstrip()
     return NotDelivered(reason, status=status, final=status < 500 and status not in BUSY, retry_after=wait)
+
+
+def _whole(header: str) -> int | None:
+    return int(header) if re.fullmatch("[0-9]{1,9}", header) else None
 
 
 def _reason(cause: object) -> str:
@@ -171,9 +173,12 @@ class _Connection(HTTPConnection):
 
     def connect(self) -> None:
         until = time.monotonic() + (self.timeout or 0)
+        self.timeout = CONNECT_S
         super().connect()
-        if time.monotonic() > until:
+        left = until - time.monotonic()
+        if left <= 0:
             raise TimeoutError
+        self.sock.settimeout(left)
 
 
 class _TlsConnection(_Connection, HTTPSConnection):

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from ingest.bulk import Bulk
 from ingest.metrics import Metrics
 from ingest.node import Node
 from ingest.ping import Pings
@@ -31,7 +32,7 @@ class Ingest:
         self._settings = settings
         self._node = Node(db, settings, Metrics(registry), secrets.token_hex(6))
         self._pulse = Pulse(self._node)
-        self.routes: list[BaseRoute] = [self._pulse.route()]
+        self.routes: list[BaseRoute] = [self._pulse.route(), Bulk(self._node).route()]
 
     def in_front_of(self, app: ASGIApp) -> ASGIApp:
         """The application with pings answered before it."""

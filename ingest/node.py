@@ -4,12 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Final
+from math import nan
+from typing import Any, Final
 
 from ingest.addresses import Addresses
 from ingest.cache import Cache
 from ingest.clock import EXACT_MS, Clock
-from ingest.commit import GroupCommit
+from ingest.commit import GroupCommit, Overloaded
 from ingest.meaning import reckon
 from ingest.metrics import Metrics
 from ingest.rates import Rates
@@ -23,8 +24,11 @@ from store.keys import Shard, shard_of
 from store.records import Durability
 
 SHED_S: Final = 1.0  # after a refusal no pulse for so long: a node that refuses cannot hear
+BULK_MAX: Final = 250  # plain pings of a bulk in one write
 AHEAD_MS: Final = 20  # how far `at` may run ahead of the clock to stay unique; arrive.lua cuts what lies further
 CLOSE_S: Final = 5.0  # for what still waits when we stop; then a Redis that hangs has had its time
+
+AS_TOLD: Final = nan  # in place of the clock's offset: no measurement of ours can correct that time
 
 logger = logging.getLogger(__name__)
 
@@ -40,23 +44,32 @@ class ShardQueues:
     def __init__(self, node: "Node", shard: Shard) -> None:
         self._node = node
         self._shard = shard
+        self.number = shard.number
         self._plain_lane = Lane(node.db, shard)
         self._signal_lane = Lane(node.db, shard)
+        self._bulk_lane = Lane(node.db, shard)
         limit = node.settings.queue_limit
         self.plain = GroupCommit[Entry, str](self._write_plain, most=PLAIN_MAX, limit=limit)
         self.signals = GroupCommit[Entry, str](self._write_signals, most=JUDGED_MAX, limit=limit)
+        chunks = max(1, limit // BULK_MAX)
+        self.bulk = GroupCommit[list[Arrival], list[str]](self._write_bulk, most=1, limit=chunks)
 
     async def _write_plain(self, entries: list[Entry]) -> list[str]:
         arrivals = [entry for entry in entries if entry is not None]
+        return _spread(entries, await self._commit(self._plain_lane, arrivals) if arrivals else [])
+
+    async def _write_bulk(self, chunks: list[list[Arrival]]) -> list[list[str]]:
+        return [await self._commit(self._bulk_lane, chunk) for chunk in chunks]
+
+    async def _commit(self, lane: Lane, arrivals: Sequence[Arrival]) -> list[str]:
+        started = time.perf_counter()
+        moved = [(ping, ping.at + known.span_ms) for ping, known, _ in arrivals]
+        not_all_up = await lane.commit(moved, self._durability(arrivals))
+        self._node.metrics.observe_batch(len(arrivals), time.perf_counter() - started)
         answers = ["up"] * len(arrivals)
-        if arrivals:
-            started = time.perf_counter()
-            moved = [(ping, ping.at + known.span_ms) for ping, known, _ in arrivals]
-            not_all_up = await self._plain_lane.commit(moved, self._durability(arrivals))
-            self._node.metrics.observe_batch(len(arrivals), time.perf_counter() - started)
-            if not_all_up:
-                await self._judge_those_of(not_all_up, self._plain_lane, arrivals, answers, logged=True)
-        return _spread(entries, answers)
+        if not_all_up:
+            await self._judge_those_of(not_all_up, lane, arrivals, answers, logged=True)
+        return answers
 
     async def _write_signals(self, entries: list[Entry]) -> list[str]:
         arrivals = [entry for entry in entries if entry is not None]
@@ -153,9 +166,10 @@ class ShardQueues:
         self._node.heard(await deadlines.pulse(self._node.db, self._shard, self._node.name))
 
     async def aclose(self) -> None:
-        await asyncio.gather(self.plain.drained(within_s=CLOSE_S), self.signals.drained(within_s=CLOSE_S))
-        await self._plain_lane.aclose()
-        await self._signal_lane.aclose()
+        queues: tuple[GroupCommit[Any, Any], ...] = (self.plain, self.signals, self.bulk)
+        await asyncio.gather(*(queue.drained(within_s=CLOSE_S) for queue in queues))
+        for lane in (self._plain_lane, self._signal_lane, self._bulk_lane):
+            await lane.aclose()
 
 
 class Node:
@@ -175,21 +189,60 @@ class Node:
         self._queues = [ShardQueues(self, shard) for shard in db.shards]
         metrics.watch_cache(self.cache)
 
-    def submit(self, ping: Ping, known: Known) -> "asyncio.Future[str]":
-        """Queues a ping of a known heartbeat or member; the answer comes when Redis has answered. Raises Overloaded."""
-        if ping.fleet:
-            queues = self._queues[shard_of(ping.heartbeat, len(self._queues))]
-        else:
-            # One node never gives one heartbeat the same `at`. But a burst must not run away from the clock, and a
-            # clock that was set back must not hold the heartbeat in the future until it has caught up.
-            now = self.clock.now()
-            latest = known.last_at if known.last_at <= now + 2 * AHEAD_MS else 0
-            ping.at = known.last_at = min(max(ping.at, latest + 1), now + AHEAD_MS)
-            queues = self._queues[self.db.shard(ping.heartbeat).number]
+    def submit(self, ping: Ping, known: Known, *, told: bool = False) -> "asyncio.Future[str]":
+        """Queues a ping of a known heartbeat or member; the answer comes when Redis has answered. Raises Overloaded.
+
+        `told`: its `at` is the sender's word, and no business of our clock.
+        """
+        if not ping.fleet and not told:
+            self._tell_apart(ping, known)
         if known.rules is not None:
             reckon(ping, known)
         plain = known.up and ping.signal == "success" and not ping.rid and not ping.output
-        return (queues.plain if plain else queues.signals).submit((ping, known, self.clock.offset_ms))
+        queues = self._queues_of(ping)
+        return (queues.plain if plain else queues.signals).submit((ping, known, self._offset(told=told)))
+
+    def submit_many(
+        self, pings: Sequence[tuple[int, Ping, Known, bool]]
+    ) -> "list[tuple[list[int], asyncio.Future[list[str]]]]":
+        """Queues plain pings that came together: (place, ping, known, told). Answers (places, what became of them).
+
+        A chunk that is refused has a future that raises Overloaded.
+        """
+        chunks: dict[int, tuple[list[int], list[Arrival]]] = {}
+        for place, ping, known, told in pings:
+            if not ping.fleet and not told:
+                self._tell_apart(ping, known)
+            places, arrivals = chunks.setdefault(self._queues_of(ping).number, ([], []))
+            places.append(place)
+            arrivals.append((ping, known, self._offset(told=told)))
+        return [(places, self._bulk(number, arrivals)) for number, (places, arrivals) in chunks.items()]
+
+    def _bulk(self, number: int, arrivals: list[Arrival]) -> "asyncio.Future[list[str]]":
+        try:
+            return self._queues[number].bulk.submit(arrivals)
+        except Overloaded as error:
+            refused: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
+
+    def _queues_of(self, ping: Ping) -> ShardQueues:
+        if len(self._queues) == 1:
+            return self._queues[0]
+        if ping.fleet:
+            return self._queues[shard_of(ping.heartbeat, len(self._queues))]
+        return self._queues[self.db.shard(ping.heartbeat).number]
+
+    def _tell_apart(self, ping: Ping, known: Known) -> None:
+        """One node never gives one heartbeat the same `at`. But a burst must not run away from the clock, and a clock
+        that was set back must not hold the heartbeat in the future until it has caught up.
+        """
+        now = self.clock.now()
+        latest = known.last_at if known.last_at <= now + 2 * AHEAD_MS else 0
+        ping.at = known.last_at = min(max(ping.at, latest + 1), now + AHEAD_MS)
+
+    def _offset(self, *, told: bool) -> float:
+        return AS_TOLD if told else self.clock.offset_ms
 
     async def pulse(self) -> None:
         """Tells every shard that we hear. Raises Unavailable or Overloaded once those without trouble were told."""
@@ -207,7 +260,7 @@ class Node:
     @property
     def sheds(self) -> bool:
         """A ping was refused just now."""
-        latest = max(max(queue.plain.refused_at, queue.signals.refused_at) for queue in self._queues)
+        latest = max(q.refused_at for queues in self._queues for q in (queues.plain, queues.signals, queues.bulk))
         return time.monotonic() - max(latest, self.cache.refused_at, self.addresses.refused_at) < SHED_S
 
     async def aclose(self) -> None:

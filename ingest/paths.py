@@ -6,10 +6,21 @@ from typing import Final, NamedTuple
 
 from rules import limits, tokens
 
-#: In front of the token. None of them is UUID-shaped, so a bare /<token> cannot be mistaken for one.
-PREFIXES: Final[tuple[tuple[str, ...], ...]] = (("ping",), ("heartbeat", "ping"), ("api", "v1", "heartbeat"))
+TOKEN, SLUG, EITHER = "token", "slug", "either"
 
-SIGNALS: Final = {"start": "start", "fail": "fail", "log": "log"}
+#: In front of what is addressed, what that is, and the dialect that is spoken there (dialects.py). The longest fits
+#: first; nothing but a token may stand at the root, and no first word here is token-shaped.
+FORMS: Final[tuple[tuple[tuple[str, ...], str, str], ...]] = (
+    (("api", "v1", "heartbeat"), TOKEN, "flatline"),  # Better Stack
+    (("api", "push"), TOKEN, "kuma"),
+    (("heartbeat", "ping"), TOKEN, "flatline"),  # Notifly
+    (("alertmanager",), TOKEN, "alertmanager"),
+    (("p",), SLUG, "cronitor"),
+    (("ping",), EITHER, "flatline"),  # ours, Healthchecks
+    ((), TOKEN, "flatline"),  # Healthchecks' hosted service
+)
+
+SIGNALS: Final = {"start": "start", "fail": "fail", "log": "log", "run": "start", "complete": "success"}
 
 #: What systemd puts into $EXIT_STATUS after a signal: the job was ended, so it failed.
 SIGNAL_NAMES: Final = frozenset(name.removeprefix("SIG") for name in signal.Signals.__members__)
@@ -37,6 +48,7 @@ class Target(NamedTuple):
     exit_status: str = ""
     error: str = ""
     slug: str = ""
+    dialect: str = "flatline"
 
 
 def parse_path(path: str) -> Target | None:
@@ -44,14 +56,14 @@ def parse_path(path: str) -> Target | None:
     if _USUAL.fullmatch(path):  # nearly all pings: the rest of this costs four times as much
         return Target(path[len("/ping/") :])
     segments = [segment for segment in path.split("/") if segment]
-    prefix = next((prefix for prefix in PREFIXES if tuple(segments[: len(prefix)]) == prefix), ())
+    prefix, address, dialect = next(form for form in FORMS if tuple(segments[: len(form[0])]) == form[0])
     rest = segments[len(prefix) :]
-    token = tokens.parse(rest[0]) if rest else None
+    token = tokens.parse(rest[0]) if rest and address != SLUG else None
     if token is not None:
-        return _with_signal(Target(token), rest[1:])
-    if prefix == ("ping",) and len(rest) >= 2 and _PING_KEY.fullmatch(rest[0]) and _SLUG.fullmatch(rest[1]):
+        return _with_signal(Target(token, dialect=dialect), rest[1:])
+    if address != TOKEN and len(rest) >= 2 and _PING_KEY.fullmatch(rest[0]) and _SLUG.fullmatch(rest[1]):
         error = "invalid url format" if _CAPITAL.search(rest[1]) else ""
-        return _with_signal(Target(rest[0], slug=rest[1], error=error), rest[2:])
+        return _with_signal(Target(rest[0], error=error, slug=rest[1], dialect=dialect), rest[2:])
     return None
 
 
@@ -74,10 +86,16 @@ def _with_signal(target: Target, rest: list[str]) -> Target | None:
 
 
 class Query(NamedTuple):
-    """What stands behind the question mark. `error`: what is wrong with it, or ""."""
+    """What stands behind the question mark. `signal` and what follows it: only where a dialect says them there.
+
+    `error`: what is wrong with it, or "".
+    """
 
     rid: str = ""
     create: bool = False
+    signal: str = ""
+    exit_status: str = ""
+    output: bytes = b""
     period: int | None = None
     grace: int | None = None
     error: str = ""
@@ -91,18 +109,20 @@ def parse_query(query: bytes) -> Query:
     counts; what is not known is ignored.
     """
     given = {name: value for name, _, value in (pair.partition(b"=") for pair in query.split(b"&"))}
+    create = given.get(b"create") == b"1"
     rid = given.get(b"rid", b"").decode("latin-1").lower()
     if b"rid" in given and not _RUN_ID.fullmatch(rid):
-        return Query(error="invalid uuid format")
-    if given.get(b"create") != b"1":
+        return Query(create=create, error="invalid uuid format")
+    if not create:
         return Query(rid)
     period = _seconds(given.get(b"every"), limits.PERIOD_MIN, limits.PERIOD_MAX)
     grace = _seconds(given.get(b"grace"), limits.GRACE_MIN, limits.GRACE_MAX)
+    wrong = ""
     if period == INVALID:
-        return Query(error=f"every must be between {limits.PERIOD_MIN} and {limits.PERIOD_MAX} seconds")
-    if grace == INVALID:
-        return Query(error=f"grace must be between {limits.GRACE_MIN} and {limits.GRACE_MAX} seconds")
-    return Query(rid, create=True, period=period, grace=grace)
+        wrong = f"every must be between {limits.PERIOD_MIN} and {limits.PERIOD_MAX} seconds"
+    elif grace == INVALID:
+        wrong = f"grace must be between {limits.GRACE_MIN} and {limits.GRACE_MAX} seconds"
+    return Query(rid, create=True, error=wrong) if wrong else Query(rid, create=True, period=period, grace=grace)
 
 
 def _seconds(text: bytes | None, least: int, most: int) -> int | None:

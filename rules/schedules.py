@@ -50,6 +50,7 @@ ANY_TIME: Final = datetime(CYCLE.start, 1, 1)  # noqa: DTZ001 - the libraries ar
 EVERY_YEAR: Final = BaseIterator("daily", ANY_TIME).years
 
 PLAIN: Final = re.compile(r"[ -~\t\r\n]*")
+ONE_TO_ITSELF: Final = re.compile(r"\b(\w+)-\1/\d+")  # 5-5/2 is 5; cronsim takes it for 5-59/2
 NOT_A_ZONE: Final = re.compile(r"(posix|right)/|(localtime|posixrules|Factory)$")  # files of the machine, not places
 
 
@@ -243,7 +244,7 @@ def _lines(expression: str, timezone: str) -> list[_Line]:
 
 def _cron(line: str, zone: ZoneInfo) -> _Line:
     try:
-        times = CronSim(line, ANY_TIME)
+        times = CronSim(ONE_TO_ITSELF.sub(r"\1", line), ANY_TIME)
     except CronSimError as error:
         raise BadSchedule("schedule", f"is not a valid cron expression: {str(error).lower()}") from None
     minute, hour, *_ = line.split()
