@@ -105,6 +105,57 @@ class Project(Answer):
     ping_url: str
 
 
+class MemberCounts(Answer):
+    """Members by status; the late are among those that are up."""
+
+    up: int
+    late: int
+    down: int
+    paused: int
+
+
+class Fleet(Answer):
+    """What holds for each member. `ping_url` followed by a slash and a slug pings a member; `incident`: the open one."""
+
+    id: str
+    name: str
+    ping_key: str
+    ping_url: str
+    status: Literal["up", "down", "paused"]
+    period: int
+    grace: int
+    misses: int
+    tags: tuple[str, ...]
+    channels: tuple[str, ...] | None
+    alert_text: str
+    recovery_text: str
+    priority: int
+    durability: Literal["memory", "disk", "replica"] | None
+    cap: int
+    members: MemberCounts
+    created_at: Time
+    incident: str | None
+
+
+class Member(Answer):
+    """One heartbeat of a fleet. `since` and `cause` (silence, fail or an exit status): of one that is down.
+    `last_ping_at` null: not known since an edit, a pause or an outage of ours.
+    """
+
+    slug: str
+    status: Literal["up", "late", "down", "paused"]
+    since: Time | None
+    last_ping_at: Time | None
+    next_deadline_at: Time | None
+    cause: str | None
+
+
+class Forgotten(Answer):
+    """How many members are no more."""
+
+    forgotten: int
+
+
 class Channel(Answer):
     """Where people are told. Secrets in `settings` are null, but for one made by us in the answer that made it."""
 
@@ -131,7 +182,7 @@ class Delivery(Answer):
     next_at: Time | None
 
 
-class HeartbeatName(Answer):
+class Named(Answer):
     """`name` null: deleted too long ago."""
 
     id: str
@@ -139,10 +190,14 @@ class HeartbeatName(Answer):
 
 
 class Incident(Answer):
-    """One time of trouble. Resolution `void`: it should never have been, the ping had come in time."""
+    """One time of trouble, of a heartbeat or of a fleet, whose silent members are `count`. Resolution `void`: it should
+    never have been, the ping had come in time.
+    """
 
     id: str
-    heartbeat: HeartbeatName
+    heartbeat: Named | None
+    fleet: Named | None
+    count: int | None
     status: Literal["open", "resolved"]
     cause: Literal["silence", "failure", "overrun"]
     opened_at: Time
@@ -169,6 +224,16 @@ class Events(Answer):
 class Channels(Answer):
     channels: tuple[Channel, ...]
     next_cursor: None = None
+
+
+class Fleets(Answer):
+    fleets: tuple[Fleet, ...]
+    next_cursor: str | None
+
+
+class Members(Answer):
+    members: tuple[Member, ...]
+    next_cursor: str | None
 
 
 class Incidents(Answer):

@@ -1,18 +1,21 @@
 """What can be done with heartbeats."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from console import answers, views
+from console import answers, checks, views
 from console.errors import Invalid
 from console.routing import Call, Context
 from console.schemas import HeartbeatCreate, HeartbeatPatch, HeartbeatQuery, Pause
-from store import channels, heartbeats, records
+from store import heartbeats, projects, records
 
 
 async def create(call: Call[HeartbeatCreate]) -> answers.Heartbeat:
     """Make a heartbeat; it is pending until its first ping."""
-    await _must_exist(call.context, call.given.channels)
-    settings = records.Settings(**call.given.model_dump())
+    given = call.given
+    await _check(call.context, given.model_dump())
+    checks.schedule_can_be_kept(given.schedule, given.timezone)
+    settings = records.Settings(**_stored(given.model_dump()))
     return await _shown(call.context, await heartbeats.create(call.context.db, settings))
 
 
@@ -22,9 +25,7 @@ async def page(call: Call[HeartbeatQuery]) -> answers.Heartbeats:
     found, cursor = await heartbeats.page(
         db, limit=asked.limit, cursor=asked.cursor, status=asked.status, tag=asked.tag
     )
-    now = await db.now()
-    shown = tuple(views.heartbeat(heartbeat, now, call.context.public_url) for heartbeat in found)
-    return answers.Heartbeats(heartbeats=shown, next_cursor=cursor)
+    return answers.Heartbeats(heartbeats=await _all_shown(call.context, found), next_cursor=cursor)
 
 
 async def get(call: Call[None]) -> answers.Heartbeat:
@@ -37,8 +38,12 @@ async def change(call: Call[HeartbeatPatch]) -> answers.Heartbeat:
     changes = call.given.model_dump(exclude_unset=True)
     if not changes:
         return await get(Call(call.context, call.id, None))
-    await _must_exist(call.context, changes.get("channels"))
-    return await _shown(call.context, await heartbeats.edit(call.context.db, call.id, changes))
+    await _check(call.context, changes)
+    if "schedule" in changes or "timezone" in changes:  # they are judged together
+        was = (await heartbeats.get(call.context.db, call.id)).settings
+        both = {"schedule": was.schedule, "timezone": was.timezone, **changes}
+        checks.schedule_can_be_kept(both["schedule"], both["timezone"])
+    return await _shown(call.context, await heartbeats.edit(call.context.db, call.id, _stored(changes)))
 
 
 async def delete(call: Call[None]) -> None:
@@ -68,13 +73,22 @@ async def rotate(call: Call[None]) -> answers.Heartbeat:
 
 
 async def _shown(context: Context, heartbeat: records.Heartbeat) -> answers.Heartbeat:
-    return views.heartbeat(heartbeat, await context.db.now(), context.public_url)
+    return (await _all_shown(context, [heartbeat]))[0]
 
 
-async def _must_exist(context: Context, wanted: Sequence[str] | None) -> None:
-    if not wanted:
-        return
-    known = {channel.id for channel in await channels.of_project(context.db)}
-    for channel in wanted:
-        if channel not in known:
-            raise Invalid(f"channels names {channel}, and there is no such channel", field="channels")
+async def _all_shown(context: Context, found: Sequence[records.Heartbeat]) -> tuple[answers.Heartbeat, ...]:
+    now = await context.db.now()
+    by_slug = any(heartbeat.settings.slug for heartbeat in found)
+    ping_key = await projects.ping_key(context.db) if by_slug else ""
+    return tuple(views.heartbeat(heartbeat, now, context.public_url, ping_key) for heartbeat in found)
+
+
+async def _check(context: Context, changes: Mapping[str, Any]) -> None:
+    checks.durability_can_be_had(context, changes.get("durability"))
+    await checks.channels_exist(context, changes.get("channels"))
+
+
+def _stored(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """In the store an empty text stands for no slug and no schedule."""
+    none = {name: "" for name in ("slug", "schedule") if name in changes and changes[name] is None}
+    return {**changes, **none}

@@ -8,7 +8,9 @@ from console.fields import cursor, line, moment, part_of_line, pattern, prose, s
 from rules import limits
 
 PAUSE_MAX: Final = 10 * 366 * limits.DAY  # seconds; for longer, pause without an end
+SILENT_MAX: Final = 10 * 366 * limits.DAY  # seconds
 PAGE_MAX: Final = 500
+CURSOR_MAX: Final = 50_000  # characters of a cursor that carries slugs
 
 Name = Annotated[str, line(limits.NAME_MAX)]
 Tag = Annotated[str, line(limits.TAG_MAX)]
@@ -27,10 +29,12 @@ Words = Annotated[tuple[Word, ...], *several(limits.WORDS_MAX)]
 Durability = Literal["memory", "disk", "replica"]
 Misses = Annotated[int, whole(limits.MISSES_MIN, limits.MISSES_MAX)]
 Priority = Annotated[int, whole(limits.PRIORITY_MIN, limits.PRIORITY_MAX)]
+Cap = Annotated[int, whole(limits.MEMBERS_MIN, limits.MEMBERS_MAX, "members")]
 Text = Annotated[str, prose(limits.TEXT_MAX)]
 PageSize = Annotated[int, whole(1, PAGE_MAX, text=True)]
 EventCursor = Annotated[str, cursor(b"[1-9][0-9]{0,15}-[0-9]{1,10}")]
-HeartbeatCursor = Annotated[str, cursor(rb"[^\0]+\0[0-9a-f]{12}")]
+NameCursor = Annotated[str, cursor(rb"[^\0]+\0[0-9a-f]{12}")]
+MemberCursor = Annotated[str, unchecked(CURSOR_MAX)]
 IncidentCursor = Annotated[str, cursor(rb"(open|resolved)\t[0-9]{1,16}\t[0-9a-f]{12}-[0-9]{1,16}")]
 
 
@@ -104,6 +108,35 @@ class Pause(Body):
         return self
 
 
+class FleetCreate(Body):
+    """What holds for each member. `cap`: so many members at most; of several shards each takes its share."""
+
+    name: Name
+    period: PeriodS = limits.PERIOD_DEFAULT
+    grace: GraceS = limits.GRACE_DEFAULT
+    misses: Misses = 1
+    tags: Annotated[tuple[Tag, ...], *several(limits.TAGS_MAX)] = ()
+    channels: Annotated[tuple[ChannelId, ...], *several()] | None = None
+    alert_text: Text = ""
+    recovery_text: Text = ""
+    priority: Priority = limits.PRIORITY_DEFAULT
+    durability: Durability | None = None
+    cap: Cap = limits.MEMBERS_DEFAULT
+
+
+class FleetPatch(FleetCreate):
+    """Only what is sent is changed."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    name: Name = ""
+
+
+class Forget(Body):
+    """Who has been silent for at least so long is forgotten."""
+
+    silent_for: Annotated[int, whole(0, SILENT_MAX, "seconds")]
+
+
 class ChannelCreate(Body):
     """`settings` depend on the kind; see the guide to channels."""
 
@@ -122,7 +155,7 @@ class ChannelPatch(Body):
 
 class HeartbeatQuery(Query):
     limit: PageSize = 100
-    cursor: HeartbeatCursor | None = None
+    cursor: NameCursor | None = None
     status: Literal["pending", "up", "late", "down", "paused"] | None = None
     tag: Tag | None = None
 
@@ -140,6 +173,17 @@ class ScheduleQuery(Query):
     grace: Annotated[int, whole(limits.GRACE_MIN, limits.GRACE_MAX, "seconds", text=True)] = limits.GRACE_DEFAULT
     misses: Annotated[int, whole(limits.MISSES_MIN, limits.MISSES_MAX, text=True)] = 1
     count: Annotated[int, whole(1, limits.PREVIEW_MAX, text=True)] = 5
+
+
+class FleetQuery(Query):
+    limit: PageSize = 100
+    cursor: NameCursor | None = None
+
+
+class MemberQuery(Query):
+    limit: PageSize = 100
+    cursor: MemberCursor | None = None
+    status: Literal["up", "late", "down", "paused"] | None = None
 
 
 class IncidentQuery(Query):

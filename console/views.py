@@ -1,25 +1,38 @@
 """Records of the store as answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from console import answers
 from rules.channels import KINDS
-from store import records
+from store import events, fleets, records
 
 
-def heartbeat(record: records.Heartbeat, now: int, public_url: str) -> answers.Heartbeat:
+def heartbeat(record: records.Heartbeat, now: int, public_url: str, ping_key: str) -> answers.Heartbeat:
+    """`ping_key`: the project's, for a heartbeat with a slug."""
     settings, status = record.settings, record.status(now)
+    is_awaited = settings.schedule and status in {"up", "late"}
     return answers.Heartbeat(
         id=record.id,
         name=settings.name,
+        slug=settings.slug or None,
         ping_url=f"{public_url}/ping/{record.token}",
+        slug_url=f"{public_url}/ping/{ping_key}/{settings.slug}" if settings.slug else None,
         status=status,
         period=settings.period,
         grace=settings.grace,
+        schedule=settings.schedule or None,
+        timezone=settings.timezone,
+        early=settings.early,
         misses=settings.misses,
+        recover_after=settings.recover_after,
         max_runtime=settings.max_runtime,
-        schedule=None,
-        timezone=None,
+        post_only=settings.post_only,
+        failure_words=settings.failure_words,
+        success_words=settings.success_words,
+        start_words=settings.start_words,
+        unmatched=settings.unmatched,
+        rate_limit=settings.rate_limit,
+        durability=settings.durability,
         tags=settings.tags,
         channels=settings.channels,
         policy=None,
@@ -30,10 +43,65 @@ def heartbeat(record: records.Heartbeat, now: int, public_url: str) -> answers.H
         created_at=record.created_at,
         since=record.since,
         last_ping_at=max(record.last_ping_at or 0, record.last_fail_at or 0) or None,
+        next_slot_at=record.slot if is_awaited else None,
         next_deadline_at=None if record.deadline is None else int(record.deadline),
         resume_at=record.resume_at,
         running_since=record.running_since,
+        last_duration_ms=record.last_duration_ms,
         incident=record.incident if status == "down" else None,
+    )
+
+
+def fleet(record: fleets.Fleet, members: Mapping[str, int], public_url: str) -> answers.Fleet:
+    """`members`: how many, by status."""
+    settings = record.settings
+    return answers.Fleet(
+        id=record.id,
+        name=settings.name,
+        ping_key=record.ping_key,
+        ping_url=f"{public_url}/ping/{record.ping_key}",
+        status="down" if record.incident and record.status == "up" else record.status,
+        period=settings.period,
+        grace=settings.grace,
+        misses=settings.misses,
+        tags=settings.tags,
+        channels=settings.channels,
+        alert_text=settings.alert_text,
+        recovery_text=settings.recovery_text,
+        priority=settings.priority,
+        durability=settings.durability,
+        cap=settings.cap,
+        members=answers.MemberCounts(**members),
+        created_at=record.created_at,
+        incident=record.incident,
+    )
+
+
+def member(record: fleets.Member) -> answers.Member:
+    return answers.Member(
+        slug=record.slug,
+        status=record.status,
+        since=record.since,
+        last_ping_at=record.last_ping_at,
+        next_deadline_at=None if record.deadline is None else int(record.deadline),
+        cause=record.cause or None,
+    )
+
+
+def event(record: events.Event) -> answers.Event:
+    return answers.Event(
+        id=record.id,
+        kind=record.kind,
+        at=record.at,
+        duration_ms=record.duration_ms,
+        exit_status=record.exit_status or None,
+        run=record.run or None,
+        size=record.size,
+        has_output=record.has_output,
+        client=record.client or None,
+        user_agent=record.user_agent or None,
+        cause=record.cause or None,
+        until=record.until,
     )
 
 
@@ -50,11 +118,15 @@ def secret_fields(kind: str) -> set[str]:
     return {field.name for field in KINDS[kind].fields if field.shown == "never"}
 
 
-def incident(record: records.Incident, of: records.Heartbeat | None) -> answers.Incident:
+def incident(record: records.Incident, of: records.Heartbeat | fleets.Fleet | None) -> answers.Incident:
+    """`of`: whose it is; None = deleted too long ago."""
+    named = answers.Named(id=record.heartbeat, name=of.settings.name if of else None)
     assert record.cause != "test"  # a test is told like an incident but is none
     return answers.Incident(
         id=record.id,
-        heartbeat=answers.HeartbeatName(id=record.heartbeat, name=of.settings.name if of else None),
+        heartbeat=None if record.fleet else named,
+        fleet=named if record.fleet else None,
+        count=record.count,
         status="open" if record.status == "open" else "resolved",
         cause=record.cause,
         opened_at=record.opened_at,

@@ -80,7 +80,7 @@ class Output:
             self._total += len(chunk)
             self._kept += chunk
             if len(self._kept) > 2 * self._limit:
-                del self._kept[: -self._limit]
+                del self._kept[: len(self._kept) - self._limit]
 
     def tail(self, limit: int) -> bytes:
         """At most `limit` bytes, no more than were kept; what was cut is told at its head, unless that takes half."""

@@ -19,6 +19,7 @@ from ingest.ping import Pings
 from ingest.pulse import Pulse
 from ingest.settings import IngestSettings
 from runtime import health, metrics
+from runtime.errors import StartError
 from runtime.tasks import background
 from store.database import Database
 
@@ -45,6 +46,11 @@ class Ingest:
         async def pulse() -> None:
             await self._pulse.run(self._settings.host, await asyncio.shield(port))
 
+        if self._settings.durability == "disk" and not self._node.db.server.can_sync:
+            raise StartError(
+                "FLATLINE_DURABILITY disk needs a server that appends to a file and either syncs always "
+                "(appendfsync always) or knows WAITAOF (Redis 7.2, Valkey)"
+            )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._node.aclose)
             await self._node.clock.measure(self._node.db)

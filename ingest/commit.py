@@ -9,12 +9,21 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 AGAIN_S: Final = 0.1
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+class Waiter(Protocol):
+    """Who is told what became of an item, at once and once: a future, or what does as one without its detours."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Any, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
+    def cancel(self) -> Any: ...
 
 
 class Overloaded(Exception):
@@ -29,20 +38,24 @@ class GroupCommit(Generic[Item, Answer]):
         self._most = most
         self._limit = limit
         self._loop = asyncio.get_running_loop()  # asked once: on Python 3.11 each asking is a getpid()
-        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[tuple[Item, Waiter]] = deque()
         self._writer: asyncio.Task[None] | None = None
         self.refused_at = -1.0  # monotonic seconds
 
     def submit(self, item: Item) -> asyncio.Future[Answer]:
         """The answer to come. Raises Overloaded."""
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self.submit_for(item, future)
+        return future
+
+    def submit_for(self, item: Item, waiter: Waiter) -> None:
+        """Tells the waiter, who must not raise. Raises Overloaded."""
         if len(self._waiting) >= self._limit:
             self.refused_at = time.monotonic()
             raise Overloaded
-        future: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting.append((item, future))
+        self._waiting.append((item, waiter))
         if self._writer is None:
             self._writer = self._loop.create_task(self._drain())
-        return future
 
     async def _drain(self) -> None:
         try:
@@ -50,20 +63,20 @@ class GroupCommit(Generic[Item, Answer]):
                 batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
                 try:
                     answers = await self._write([item for item, _ in batch])
-                    for (_, future), answer in zip(batch, answers, strict=True):
-                        if not future.done():
-                            future.set_result(answer)
+                    for (_, waiter), answer in zip(batch, answers, strict=True):
+                        if not waiter.done():
+                            waiter.set_result(answer)
                 except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait
-                    for _, future in batch:
-                        if not future.done():
-                            future.set_exception(error)
+                    for _, waiter in batch:
+                        if not waiter.done():
+                            waiter.set_exception(error)
                 finally:
-                    for _, future in batch:
-                        future.cancel()  # only if we are cancelled ourselves: nobody may wait for ever
+                    for _, waiter in batch:
+                        waiter.cancel()  # only if we are cancelled ourselves: nobody may wait for ever
         finally:
             self._writer = None
-            for _, future in self._waiting:
-                future.cancel()
+            for _, waiter in self._waiting:
+                waiter.cancel()
             self._waiting.clear()
 
     async def drained(self, *, within_s: float) -> None:

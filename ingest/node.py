@@ -10,7 +10,7 @@ from typing import Any, Final
 from ingest.addresses import Addresses
 from ingest.cache import Cache
 from ingest.clock import EXACT_MS, Clock
-from ingest.commit import GroupCommit, Overloaded
+from ingest.commit import GroupCommit, Overloaded, Waiter
 from ingest.meaning import reckon
 from ingest.metrics import Metrics
 from ingest.rates import Rates
@@ -201,6 +201,12 @@ class Node:
         plain = known.up and ping.signal == "success" and not ping.rid and not ping.output
         queues = self._queues_of(ping)
         return (queues.plain if plain else queues.signals).submit((ping, known, self._offset(told=told)))
+
+    def submit_plain(self, ping: Ping, known: Known, waiter: Waiter) -> None:
+        """The same for a ping that is known to be plain, and without a future. Raises Overloaded."""
+        if not ping.fleet:
+            self._tell_apart(ping, known)
+        self._queues_of(ping).plain.submit_for((ping, known, self.clock.offset_ms), waiter)
 
     def submit_many(
         self, pings: Sequence[tuple[int, Ping, Known, bool]]

@@ -1,4 +1,4 @@
-"""Fleets and their members as frozen dataclasses, from and to Redis. Times are ms since the epoch, durations seconds."""
+"""Fleets and members as frozen dataclasses, to and from Redis. Times are ms since the epoch, durations seconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

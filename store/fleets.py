@@ -98,13 +98,13 @@ async def page(
 async def edit(db: Database, fleet: str, changes: Mapping[str, Any]) -> Fleet:
     """Writes only the given settings. Raises NotFound."""
     before = await get(db, fleet)
-    if "name" in changes:
-        await db.execute("ZADD", keys.fleets(before.project), 0, _entry(changes["name"], fleet))
+    index, old = keys.fleets(before.project), _entry(before.settings.name, fleet)
+    new = _entry(changes.get("name", before.settings.name), fleet)
+    await db.execute("ZADD", index, 0, new)
     await _on_every_shard(db, "fleet_edit", fleet, *encode_fleet(changes, len(db.shards)))
-    after = await get(db, fleet)
-    if after.settings.name != before.settings.name:
-        await db.execute("ZREM", keys.fleets(before.project), _entry(before.settings.name, fleet))
-    return after
+    if new != old:
+        await db.execute("ZREM", index, old)
+    return await get(db, fleet)
 
 
 async def rotate(db: Database, fleet: str) -> Fleet:

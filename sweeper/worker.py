@@ -1,6 +1,7 @@
 """The sweep: store/lua/sweep.lua takes what is due, repeated until nothing is, then sleep until the next due moment.
 
-Any number of workers may run on one shard: each call is atomic, so none leads and none waits for another.
+Any number of workers may run on one shard: each call is atomic, so none leads and none waits for another. Heartbeats
+and fleets (sweep_fleet.lua) take turns, so neither keeps the other waiting.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import time
 from typing import Final
 
 from runtime.logs import log
-from store import deadlines
+from store import deadlines, fleets
 from store.database import Database
 from store.errors import Unavailable
 from store.keys import Shard
@@ -52,15 +53,16 @@ class Worker:
     async def step(self) -> float:
         """One bounded piece of work; answers how long to sleep, seconds."""
         swept = await deadlines.sweep(self._db, self._shard)
-        more = swept.taken > 0
+        more, corrupt = swept.taken > 0, swept.corrupt
         if swept.due is not None and swept.due <= swept.now:
             fired, dropped = await deadlines.timers(self._db, self._shard)
             chores = await deadlines.chores(self._db, self._shard)
-            more = more or fired + chores > 0
-            self._metrics.count(fired, chores, dropped)
+            fleet = await fleets.sweep(self._db, self._shard)
+            more = more or fired + chores > 0 or fleet.fleet is not None
+            corrupt += fleet.corrupt
+            self._metrics.count(fired, chores, dropped, fleet)
         if swept.walking:
             more = await deadlines.clamp(self._db, self._shard) or more
-        corrupt = swept.corrupt
         if swept.unreckoned:
             corrupt += await deadlines.reckon(self._db, self._shard, swept.unreckoned)
         if corrupt:

@@ -74,7 +74,7 @@ def test_the_import_rules_cover_every_room() -> None:
 
 @pytest.mark.parametrize("room", ["ingest", "sweeper"])
 def test_the_hot_roles_load_no_package_that_they_do_not_need(room: str) -> None:
-    """Only the user's five, uvloop, httptools and hiredis: each more is start-up time and a door."""
+    """Only the five of the ping path, uvloop, httptools, hiredis and the schedules: each more is a door."""
     import subprocess  # noqa: PLC0415
     import sys  # noqa: PLC0415
 
