@@ -19,15 +19,18 @@ from pathlib import Path
 from typing import Final
 
 from runtime.settings import PREFIX
+from store import fleets
 from store.database import Database, opened
 from store.records import Heartbeat
-from tests.bench import checks, contenders, machine, main_job
+from tests.bench import checks, contenders, fill, machine, main_job, modes, scale
 from tests.bench.checks import WITNESSES, Witness
 from tests.bench.contenders import WEBDIS_KEY, Contender
 from tests.bench.figures import Figure, figures, table
 from tests.bench.load import Run, press
 from tests.bench.machine import BenchError
 from tests.bench.main_job import Lag
+from tests.bench.picture import picture
+from tests.bench.result import Result
 from tests.servers import binaries, running
 
 HEARTBEATS: Final = 20_000
@@ -36,6 +39,10 @@ WARM_UP_S: Final = 1
 WARM_UP_TIMEOUT_S: Final = 60.0  # for each heartbeat once
 #: As deployed; but a rewrite in the middle of one contender's turn would be measured as that contender's.
 SERVER_OPTIONS: Final = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
+
+
+#: What is measured beside single pings, in turn.
+PARTS: Final = (modes.durable, modes.bulk, scale.cost, scale.expiry, scale.memory, modes.cold_start)
 
 
 class Bench:
@@ -56,21 +63,30 @@ class Bench:
         tokens, ids = [h.token for h in self.pressed], [h.id for h in self.pressed]
         await self.db.execute("ZADD", WEBDIS_KEY, *(text for id_ in ids for text in (0, id_)))
         node = contenders.profiled if profile else contenders.flatline
-        self.contenders.append(await stack.enter_async_context(node(home, core, self.db.url, tokens)))
+        ours = await stack.enter_async_context(node(home, core, self.db.url, tokens))
+        fleet = await fleets.create(self.db, fleets.FleetSettings(name="bench"))
+        members = contenders.of_members(ours, home, fleet.ping_key, [fill.slug(n) for n in range(HEARTBEATS)])
+        self.contenders += [members, ours]
         if profile:
             return
         socket = Path(self.db.url.removeprefix("unix://"))
-        for peer in (contenders.nginx(home, core, tokens), contenders.webdis(home, core, socket, ids)):
+        for peer in (
+            contenders.nginx(home, core, tokens),
+            contenders.webdis(home, core, socket, ids),
+            contenders.pushgateway(home, core, HEARTBEATS, checked=False),
+            contenders.pushgateway(home, core, HEARTBEATS, checked=True),
+        ):
             try:
                 self.contenders.append(await stack.enter_async_context(peer))
             except BenchError as error:
-                self.failures.append(f"{error}; make bench needs wrk, nginx and webdis")
+                self.failures.append(f"{error}; make bench needs wrk, nginx, webdis and prometheus-pushgateway")
 
     async def measure(self, rounds: int, seconds: int) -> None:
         """The contenders take turns."""
         deaf, rows = await self._deaf_and_logged()
         for contender in self.contenders:
-            await self._warm_up(contender)
+            if not contender.name.startswith("pushgateway"):  # its groups are there, and at its pace it takes an hour
+                await self._warm_up(contender)
         for connections in CONNECTIONS:
             for number in range(1, rounds + 1):
                 for contender in self.contenders:
@@ -88,6 +104,11 @@ class Bench:
         if rows_now - rows < self._acknowledged:
             self.failures.append(f"{self._acknowledged} pings were acknowledged, {rows_now - rows} logged")
 
+    def for_connections(self) -> tuple[Contender, Contender | None]:
+        """Ourselves and the floor."""
+        by_name = {contender.name: contender for contender in self.contenders}
+        return by_name["members"], by_name.get("nginx")
+
     async def _warm_up(self, contender: Contender) -> None:
         """Each heartbeat once: whatever is slow only the first time."""
         acknowledged, until = 0, time.monotonic() + WARM_UP_TIMEOUT_S
@@ -99,7 +120,7 @@ class Bench:
             acknowledged += (await self._turn(contender, CONNECTIONS[0], WARM_UP_S)).acknowledged
 
     async def _turn(self, contender: Contender, connections: int, seconds: int) -> Run:
-        if contender.name != "flatline":
+        if contender.name != "heartbeats":
             return await press(contender, connections, seconds)
         before = self._witness.acknowledged
         async with self._witness.pinging(contender.port):
@@ -124,14 +145,19 @@ async def bench(options: argparse.Namespace) -> int:
         _tell(f"creating {HEARTBEATS:,} heartbeats")
         made = await checks.enlist(db, HEARTBEATS + WITNESSES)
         taken = Bench(db, made[WITNESSES:], made[:WITNESSES])
-        await taken.start(stack, home, core, profile=options.profile)
-        await taken.measure(options.rounds, options.seconds)
+        async with AsyncExitStack() as peers:
+            await taken.start(peers, home, core, profile=options.profile)
+            await taken.measure(options.rounds, options.seconds)
+            results = [] if options.profile else await modes.connections(*taken.for_connections())
         told = [] if options.profile else await main_job.lags(home)
-        report(taken, told, options)
+        for part in [] if options.profile or options.pings else PARTS:
+            _tell(part.__doc__ or part.__name__)
+            results += await part(home, core)
+        report(taken, told, results, options)
     return 1 if taken.failures else 0
 
 
-def report(taken: Bench, told: Sequence[Lag], options: argparse.Namespace) -> None:
+def report(taken: Bench, told: Sequence[Lag], results: Sequence[Result], options: argparse.Namespace) -> None:
     found = figures(taken.runs)
     versions = {contender.name: contender.version for contender in taken.contenders}
     versions[taken.db.server.name] = ".".join(map(str, taken.db.server.version))
@@ -140,10 +166,18 @@ def report(taken: Bench, told: Sequence[Lag], options: argparse.Namespace) -> No
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
     print(f"{HEARTBEATS:,} heartbeats, {options.rounds} rounds of {options.seconds} s, medians\n")
     print(table(taken.runs), end="\n\n")
-    print(*found, *told, sep="\n")
+    print(*found, *told, *results, sep="\n")
     print(*(taken.failures or ["no deaf window, no acknowledged ping lost"]), sep="\n")
+    if options.picture:
+        Path(options.picture).write_text(picture(taken.runs, machine.describe()))
     if options.json:
-        Path(options.json).write_text(json.dumps(_record(taken, found, told, versions), indent=2) + "\n")
+        Path(options.json).write_text(
+            json.dumps(
+                _record(taken, found, told, versions) | {"results": [asdict(r) | {"met": r.met} for r in results]},
+                indent=2,
+            )
+            + "\n"
+        )
 
 
 def _record(taken: Bench, found: Sequence[Figure], told: Sequence[Lag], versions: dict[str, str]) -> dict[str, object]:
@@ -177,6 +211,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=5, help="length of one turn (5)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender (3)")
     parser.add_argument("--json", metavar="FILE", help="write everything there, too")
+    parser.add_argument("--pings", action="store_true", help="only single pings, beside the peers")
+    parser.add_argument("--picture", metavar="FILE", help="draw the CPU of a ping there, as SVG")
     parser.add_argument("--profile", action="store_true", help="only the node, under cProfile")
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(PREFIX)]:

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from store import deadlines, heartbeats
@@ -14,18 +15,19 @@ from store.database import Database, mapped
 from store.records import Heartbeat, Settings
 from tests.bench.machine import BenchError
 
+USUAL: Final = Settings(name="")
 CREATED_AT_ONCE: Final = 500
 PACE_S: Final = 0.05  # of the witness; its heartbeats are as many as it pings in a second
 WITNESSES: Final = 20
 CLOCKS_MS: Final = 250  # how far the node may be from the server's clock under load; a lost ping shows as a second
 
 
-async def enlist(db: Database, count: int) -> list[Heartbeat]:
+async def enlist(db: Database, count: int, like: Settings = USUAL) -> list[Heartbeat]:
     """New heartbeats, each brought up by a first ping."""
-    names = (f"bench {number}" for number in range(count))
+    wanted = (replace(like, name=f"bench {number}") for number in range(count))
     created: list[Heartbeat] = []
-    while chunk := list(itertools.islice(names, CREATED_AT_ONCE)):
-        created += await asyncio.gather(*(heartbeats.create(db, Settings(name=name)) for name in chunk))
+    while chunk := list(itertools.islice(wanted, CREATED_AT_ONCE)):
+        created += await asyncio.gather(*(heartbeats.create(db, settings) for settings in chunk))
     now = await db.now()
     for shard in db.shards:
         lane = Lane(db, shard)
@@ -55,10 +57,12 @@ async def deaf_windows(db: Database) -> int:
 class Witness:
     """Pings heartbeats of its own in turn, and knows when each ping that was acknowledged was sent."""
 
-    def __init__(self, watched: Sequence[Heartbeat]) -> None:
+    def __init__(self, watched: Sequence[Heartbeat], *, pace_s: float = PACE_S) -> None:
         self._watched = watched
+        self._pace_s = pace_s
         self._sent_at: dict[str, float] = {}  # ms, by heartbeat
         self.acknowledged = 0
+        self.latencies: list[float] = []  # seconds
 
     @asynccontextmanager
     async def pinging(self, port: int) -> AsyncIterator[None]:
@@ -76,14 +80,15 @@ class Witness:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             for heartbeat in itertools.cycle(self._watched):
-                sent_at = time.time() * 1000
+                sent_at, started = time.time() * 1000, time.monotonic()
                 writer.write(f"GET /ping/{heartbeat.token} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
                 head = await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
                 if head.split()[1] == b"200":
                     self._sent_at[heartbeat.id] = sent_at
                     self.acknowledged += 1
-                await asyncio.sleep(PACE_S)
+                    self.latencies.append(time.monotonic() - started)
+                await asyncio.sleep(self._pace_s)
         finally:
             writer.close()
 

@@ -1,10 +1,12 @@
-"""Who is measured: an ingest node, and two peers that show what the same machine can do.
+"""Who is measured: an ingest node, and peers that show what the same machine can do.
 
 nginx `return 200` is the floor: HTTP and nothing else. webdis is HTTP in front of Redis in C: one ZADD per request, no
-token, no log, no batch.
+token, no log, no batch. Pushgateway is where people push the last success of their jobs to Prometheus; it is started
+with its groups already there, once as it comes and once without the check of all groups that it makes for each push.
 """
 
 import asyncio
+import http.client
 import json
 import pstats
 import re
@@ -15,12 +17,13 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from flatline.child import Child
+from runtime.settings import PREFIX
 from tests.bench.machine import BenchError, program
 
 START_TIMEOUT_S: Final = 20.0
@@ -28,6 +31,7 @@ POLL_S: Final = 0.02
 WEBDIS_KEY: Final = "bench:deadlines"
 WEBDIS_POOL: Final = 16  # connections to the server; more gain nothing with one thread
 PROFILE_LINES: Final = 40
+SAMPLE: Final = "up 1\n"  # what is pushed to Pushgateway
 
 NGINX: Final = """
 daemon off; worker_processes 1; pid {home}/nginx.pid; error_log stderr warn;
@@ -44,7 +48,7 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A started process on a core. `paths`: a file of what is asked of it, a line each."""
+    """A started process on a core. `paths`: a file of what is asked of it, a line each, with this method and body."""
 
     name: str
     version: str
@@ -52,13 +56,63 @@ class Contender:
     core: int
     port: int
     paths: Path
+    method: str = "GET"
+    body: str = ""
 
 
 @asynccontextmanager
-async def flatline(home: Path, core: int, redis_url: str, tokens: Sequence[str]) -> AsyncIterator[Contender]:
+async def flatline(
+    home: Path, core: int, redis_url: str, tokens: Sequence[str], **settings: object
+) -> AsyncIterator[Contender]:
     """An ingest node alone, as `flatline ingest` runs it."""
-    async with _flatline(home, core, redis_url, tokens, [sys.executable]) as contender:
+    async with _flatline(home, core, redis_url, tokens, [sys.executable], **settings) as contender:
         yield contender
+
+
+def of_members(node: Contender, home: Path, ping_key: str, slugs: Sequence[str]) -> Contender:
+    """The same node, pinged by members of a fleet."""
+    return replace(
+        node, name="members", paths=_listed(home / "members.paths", [f"/ping/{ping_key}/{s}" for s in slugs])
+    )
+
+
+@asynccontextmanager
+async def role(name: str, home: Path, core: int, redis_url: str) -> AsyncIterator[int]:
+    """The pid of another role of flatline."""
+    port = _free_port()
+    command = [sys.executable, "-m", "flatline.cli", name, "--port", str(port), "--redis-url", redis_url]
+    async with _running(command, core, f"http://127.0.0.1:{port}/readyz", home / f"{name}.log") as pid:
+        yield pid
+
+
+@asynccontextmanager
+async def pushgateway(home: Path, core: int, groups: int, *, checked: bool) -> AsyncIterator[Contender]:
+    """PUT of one sample per group. `checked`: as it comes, each push is checked against all that is there."""
+    name = "pushgateway" if checked else "pushgateway, unchecked"
+    port, file = _free_port(), home / "pushgateway.groups"
+    paths = _listed(home / "pushgateway.paths", [f"/metrics/job/bench/instance/{n}" for n in range(groups)])
+    command = [
+        program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{port}", f"--persistence.file={file}",
+        "--persistence.interval=24h",
+    ]  # fmt: skip
+    probe, log, unchecked = (
+        f"http://127.0.0.1:{port}/-/ready",
+        home / "pushgateway.log",
+        "--push.disable-consistency-check",
+    )
+    if not file.exists():
+        async with _running([*command, unchecked], core, probe, log):
+            await asyncio.to_thread(_push_all, port, groups)
+    async with _running(command if checked else [*command, unchecked], core, probe, log) as pid:
+        yield Contender(name, version_of("prometheus-pushgateway", "--version"), pid, core, port, paths, "PUT", SAMPLE)
+
+
+def _push_all(port: int, groups: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for number in range(groups):
+        connection.request("PUT", f"/metrics/job/bench/instance/{number}", body=SAMPLE)
+        connection.getresponse().read()
+    connection.close()
 
 
 @asynccontextmanager
@@ -73,12 +127,13 @@ async def profiled(home: Path, core: int, redis_url: str, tokens: Sequence[str])
 
 @asynccontextmanager
 async def _flatline(
-    home: Path, core: int, redis_url: str, tokens: Sequence[str], python: Sequence[str]
+    home: Path, core: int, redis_url: str, tokens: Sequence[str], python: Sequence[str], **settings: object
 ) -> AsyncIterator[Contender]:
     port, paths = _free_port(), _listed(home / "flatline.paths", [f"/ping/{token}" for token in tokens])
-    command = [*python, "-m", "flatline.cli", "ingest", "--port", str(port), "--redis-url", redis_url]
+    given = [f"{PREFIX}{name.upper()}={value}" for name, value in settings.items()]
+    command = ["env", *given, *python, "-m", "flatline.cli", "ingest", "--port", str(port), "--redis-url", redis_url]
     async with _running(command, core, f"http://127.0.0.1:{port}/readyz", home / "flatline.log") as pid:
-        yield Contender("flatline", version("flatline"), pid, core, port, paths)
+        yield Contender("heartbeats", version("flatline"), pid, core, port, paths)
 
 
 @asynccontextmanager
@@ -147,9 +202,9 @@ def _free_port() -> int:
         return port
 
 
-def version_of(name: str) -> str:
-    """What a program says for -v."""
-    said = subprocess.run([program(name), "-v"], capture_output=True, text=True, check=False)
+def version_of(name: str, option: str = "-v") -> str:
+    """What a program says of itself."""
+    said = subprocess.run([program(name), option], capture_output=True, text=True, check=False)
     return _number(said.stdout + said.stderr)
 
 

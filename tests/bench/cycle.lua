@@ -1,11 +1,11 @@
--- wrk's script: asks for the paths of a file in turn, and prints what came back as one line of JSON.
+-- wrk's script: asks for the paths of a file in turn, with a method and a body, and prints what came back as one line of JSON.
 -- An @ in a path becomes a score that grows with every cycle and every run.
 local before, after, count, sent, start, score = {}, {}, 0, 0, os.time() * 1000, ""
 
 function init(args)
   for path in io.lines(args[1]) do
     count = count + 1
-    local request = wrk.format("GET", path)
+    local request = wrk.format(args[2], path, nil, args[3] ~= "" and args[3] or nil)
     local at = request:find("@", 1, true)
     before[count] = at and request:sub(1, at - 1) or request
     after[count] = at and request:sub(at + 1)

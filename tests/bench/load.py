@@ -45,11 +45,11 @@ class Run:
         return f"{self.contender}, {self.connections} connections: {self.cpu_us:.1f} us, {self.per_second:,.0f}/s"
 
 
-async def press(contender: Contender, connections: int, seconds: int) -> Run:
+async def press(contender: Contender, connections: int, seconds: int, *, keep_alive: bool = True) -> Run:
     """Raises BenchError: wrk failed."""
     before, busy = cpu_seconds(contender.pid), busy_seconds(contender.core)
     started = time.monotonic()
-    said = await _wrk(contender, connections, seconds)
+    said = await _wrk(contender, connections, seconds, keep_alive=keep_alive)
     took = time.monotonic() - started
     cpu_s, busy_s = cpu_seconds(contender.pid) - before, busy_seconds(contender.core) - busy
     return Run(
@@ -66,10 +66,11 @@ async def press(contender: Contender, connections: int, seconds: int) -> Run:
     )
 
 
-async def _wrk(contender: Contender, connections: int, seconds: int) -> dict[str, float]:
+async def _wrk(contender: Contender, connections: int, seconds: int, *, keep_alive: bool) -> dict[str, float]:
     process = await asyncio.create_subprocess_exec(
         program("wrk"), "--threads=1", f"--connections={connections}", f"--duration={seconds}s", "--timeout=10s",
-        f"--script={SCRIPT}", f"http://127.0.0.1:{contender.port}", "--", str(contender.paths),
+        f"--script={SCRIPT}", *([] if keep_alive else ["--header=Connection: close"]),
+        f"http://127.0.0.1:{contender.port}", "--", str(contender.paths), contender.method, contender.body,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
