@@ -86,7 +86,7 @@ class Event(Answer):
 
 
 class Slot(Answer):
-    """A moment at which a ping is expected, also as a clock on the wall shows it, and when its silence is an incident."""
+    """A moment at which a ping is expected; `local`: as a clock on the wall shows it."""
 
     at: Time
     local: str
@@ -98,7 +98,7 @@ class Preview(Answer):
 
 
 class Project(Answer):
-    """`ping_url` followed by a slash and a slug pings the heartbeat that has the slug."""
+    """`ping_url`, a slash and a slug: where the heartbeat that has the slug is pinged."""
 
     name: str
     ping_key: str
@@ -115,7 +115,7 @@ class MemberCounts(Answer):
 
 
 class Fleet(Answer):
-    """What holds for each member. `ping_url` followed by a slash and a slug pings a member; `incident`: the open one."""
+    """What holds for each member. `ping_url`, a slash and a slug: where a member pings. `incident`: the open one."""
 
     id: str
     name: str
@@ -190,14 +190,16 @@ class Named(Answer):
 
 
 class Incident(Answer):
-    """One time of trouble, of a heartbeat or of a fleet, whose silent members are `count`. Resolution `void`: it should
-    never have been, the ping had come in time.
+    """One time of trouble, of a heartbeat or of a fleet: of that, `count` members are silent, `most` were at once, and
+    `examples` are some of them. Resolution `void`: it should never have been, the ping had come in time.
     """
 
     id: str
     heartbeat: Named | None
     fleet: Named | None
     count: int | None
+    most: int | None
+    examples: tuple[str, ...]
     status: Literal["open", "resolved"]
     cause: Literal["silence", "failure", "overrun"]
     opened_at: Time

@@ -39,10 +39,10 @@ async def change(call: Call[HeartbeatPatch]) -> answers.Heartbeat:
     if not changes:
         return await get(Call(call.context, call.id, None))
     await _check(call.context, changes)
-    if "schedule" in changes or "timezone" in changes:  # they are judged together
+    if "schedule" in changes or "timezone" in changes:  # judged and written together, whatever others do meanwhile
         was = (await heartbeats.get(call.context.db, call.id)).settings
-        both = {"schedule": was.schedule, "timezone": was.timezone, **changes}
-        checks.schedule_can_be_kept(both["schedule"], both["timezone"])
+        changes = {"schedule": was.schedule, "timezone": was.timezone, **changes}
+        checks.schedule_can_be_kept(changes["schedule"], changes["timezone"])
     return await _shown(call.context, await heartbeats.edit(call.context.db, call.id, _stored(changes)))
 
 

@@ -92,8 +92,8 @@ def _schemas(table: Sequence[Row]) -> dict[str, Any]:
 def _response(description: str, answer: type[BaseModel | bytes] | None) -> dict[str, Any]:
     if answer is None:
         return {"description": description}
-    is_json = issubclass(answer, BaseModel)
-    return {"description": description, "content": _json(_ref(answer)) if is_json else PLAIN_TEXT}
+    content = _json(_ref(answer)) if issubclass(answer, BaseModel) else PLAIN_TEXT
+    return {"description": description, "content": content}
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,15 @@
-"""Many pings in one request, for gateways that gather them: NDJSON as it arrives, or one JSON array.
+"""Many pings in one request, for gateways that gather them.
 
 DESIGN. What is plainly a ping goes to Redis in chunks, one ZADD for each, without a future of its own; all else goes
-the way of single pings. The next chunk is read while others are written. What is refused is answered item by item and
-stops nobody else. Nothing of a request is kept but its refusals.
+the way of single pings. Items are queued in their order, and what one heartbeat says twice has two times, so that a
+failure behind a success is a failure. The next chunk is read while others are written. What is refused is answered item
+by item and stops nobody else. Nothing of a request is kept but its refusals.
 """
 
 import asyncio
-import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -18,37 +17,24 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest import finding
-from ingest.answers import NOT_FOUND, Refused
+from ingest import finding, items
+from ingest.answers import NO_STORE, NOT_FOUND, Refused, answer
 from ingest.commit import Overloaded
 from ingest.finding import Found
-from ingest.node import BULK_MAX, Node
-from ingest.paths import HIGHEST_EXIT_STATUS
+from ingest.items import IDLE_S, ITEMS_MAX, Invalid, Said, TooLarge
+from ingest.meaning import meaning
+from ingest.node import AHEAD_MS, Node
 from ingest.sender import Sender, read_headers
-from rules import limits, tokens
+from rules import tokens
 from store.arrivals import Ping
 from store.changes import Known
 from store.errors import Unavailable
 
-ITEMS_MAX: Final = 100_000  # in one request
-LINE_MAX: Final = 4_096  # bytes of one item
-ARRAY_MAX: Final = 16 * 1024 * 1024  # bytes of a JSON array: it must be read whole
 IN_FLIGHT: Final = 3  # chunks being written while the next is read
 
-SIGNALS: Final = frozenset({"success", "start", "fail", "log"})
-FIELDS: Final = frozenset({"token", "ping_key", "slug", "signal", "exit_status", "ts"})
 MEMBER_PING: Final = {"ping_key", "slug"}  # nearly all items have these fields and no more
-SLUG: Final = re.compile(limits.SLUG)
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+RATE_LIMITED: Final = answer(429, "rate limited", NO_STORE)
 RESULTS: Final = {404: "not_found", 403: "refused", 429: "refused", 503: "unavailable"}
-
-
-class TooLarge(Exception):
-    """More than a request may hold; what came before it is taken."""
-
-
-class Invalid(ValueError):
-    """An item that cannot be a ping; the text names the field."""
 
 
 class Tally:
@@ -57,7 +43,7 @@ class Tally:
     def __init__(self) -> None:
         self.accepted = 0
         self.rejected: list[tuple[int, int, str]] = []  # index, status, message
-        self.too_large = ""
+        self.broken_off: tuple[int, str, str] | None = None  # status, code, message
 
     def reject(self, index: int, status: int, message: str) -> None:
         self.rejected.append((index, status, message))
@@ -78,8 +64,10 @@ class Tally:
         rejected = [{"index": index, "status": status, "message": text} for index, status, text in self.rejected]
         body: dict[str, Any] = {"accepted": self.accepted, "rejected": rejected}
         status, headers = 200, {"cache-control": "no-store"}
-        if self.too_large:
-            status, body["error"] = 413, {"code": "too_large", "message": self.too_large, "field": None}
+        if self.broken_off:
+            status, code, message = self.broken_off
+            headers["connection"] = "close"
+            body["error"] = {"code": code, "message": message, "field": None}
         elif rejected and not self.accepted and all(each == 503 for _, each, _ in self.rejected):
             status, headers["retry-after"] = 503, "5"  # for senders that look no further
         return Response(orjson.dumps(body), status, headers, "application/json")
@@ -95,181 +83,170 @@ class Bulk:
         return Route("/ping/bulk", self._answer, methods=["POST"])
 
     async def _answer(self, request: Request) -> Response:
-        tally, writing = Tally(), set[asyncio.Task[None]]()
-        sender = read_headers(request.scope, self._node.settings.trusted_proxies)
+        intake = Intake(self._node, read_headers(request.scope, self._node.settings.trusted_proxies))
+        tally = intake.tally
         try:
-            async for first, items in _chunks(request):
-                if len(writing) >= IN_FLIGHT:
-                    _, writing = await asyncio.wait(writing, return_when=asyncio.FIRST_COMPLETED)
-                writing.add(asyncio.create_task(self._take(first, items, sender, tally)))
+            async for chunk in items.chunks(request):
+                await intake.take(chunk)
         except TooLarge as error:
-            tally.too_large = str(error)
+            tally.broken_off = 413, "too_large", str(error)
+        except TimeoutError:
+            tally.broken_off = 408, "too_slow", f"nothing came for {IDLE_S:g} seconds"
         except ClientDisconnect:
             pass  # nobody hears the answer; what came in whole chunks counts
         finally:
-            if writing:
-                await asyncio.wait(writing)
+            await intake.drained()
         results = Counter(RESULTS.get(status, "bad_request") for _, status, _ in tally.rejected)
         for result, count in {**results, "ok": tally.accepted}.items():
             self._node.metrics.pings[result].inc(count)
         return tally.response()
 
-    async def _take(self, first: int, items: Sequence[Any], sender: Sender, tally: Tally) -> None:
-        """Writes a chunk of at most BULK_MAX items, the first of which has the index `first`."""
-        node, now = self._node, self._node.clock.now()
-        plain: list[tuple[int, Ping, Known, bool]] = []
-        waiting: list[tuple[int, asyncio.Future[str]]] = []
-        fleets: dict[str, Found] = {}  # by ping key: each is asked for once a chunk
-        for index, item in enumerate(items, first):
+
+class Intake:
+    """One request on its way to Redis."""
+
+    def __init__(self, node: Node, sender: Sender) -> None:
+        self.tally = Tally()
+        self._node = node
+        self._sender = sender
+        self._index = 0  # of the next item
+        self._now = 0  # the `at` of what tells no time of its own
+        self._plain: list[tuple[int, Ping, Known, bool]] = []
+        self._answers: list[tuple[list[int], asyncio.Future[Any]]] = []
+        self._writing: set[asyncio.Task[None]] = set()
+        # Of the chunk that is being queued:
+        self._signalled = set[str]()  # who sent more than plain pings: ids, and slugs of members
+        self._fleets: dict[str, Found] = {}  # by ping key: each is asked for once
+        self._told: dict[tuple[str, str], tuple[int, int]] = {}  # by fleet and name: the last `ts`, and its `at`
+        self._looked_up = False
+
+    async def take(self, chunk: Sequence[Any]) -> None:
+        """Queues at most BULK_MAX items; waits while too many chunks are being written. Raises TooLarge."""
+        if len(self._writing) >= IN_FLIGHT:
+            _, self._writing = await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
+        room = ITEMS_MAX - self._index
+        await self._queue(chunk[:room])
+        self._writing.add(asyncio.create_task(self._count(self._answers)))
+        self._answers = []
+        if len(chunk) > room:
+            raise TooLarge(f"a request must have at most {ITEMS_MAX} items")
+
+    async def drained(self) -> None:
+        """Every item has its answer."""
+        if self._writing:
+            await asyncio.wait(self._writing)
+
+    async def _queue(self, chunk: Sequence[Any]) -> None:
+        self._tick()
+        self._signalled, self._fleets, self._told, self._looked_up = set(), {}, {}, False
+        first, self._index = self._index, self._index + len(chunk)
+        for index, item in enumerate(chunk, first):
             try:
-                if type(item) is dict and item.keys() == MEMBER_PING and (found := fleets.get(item["ping_key"])):
-                    plain.append((index, Ping(_slug(item["slug"]), now, fleet=found.fleet), found.known, False))
-                    continue
-                found, ping, told = await self._read(item, now, sender)
-                if found.fleet:
-                    fleets[item["ping_key"]] = found
-                if found.known.up and ping.signal == "success":
-                    plain.append((index, ping, found.known, told))
-                else:
-                    waiting.append((index, node.submit(ping, found.known, told=told)))
-            except (Invalid, TypeError) as error:
-                tally.reject(index, 400, str(error) if isinstance(error, Invalid) else "ping_key must be a string")
+                if type(item) is dict and item.keys() == MEMBER_PING and (found := self._fleets.get(item["ping_key"])):
+                    slug = items.read_slug(item["slug"])
+                    if slug not in self._signalled:
+                        self._plain.append((index, Ping(slug, self._now, fleet=found.fleet), found.known, False))
+                        continue
+                await self._take_one(index, items.read(item), chunk[index - first :])
+            except Invalid as invalid:
+                self.tally.reject(index, 400, str(invalid))
+            except TypeError:  # what no dict can be asked for
+                self.tally.reject(index, 400, "ping_key must be a string")
             except Refused as refused:
-                tally.reject(index, refused.said[0]["status"], refused.said[1]["body"].decode())
+                self.tally.reject(index, refused.said[0]["status"], refused.said[1]["body"].decode())
             except (Unavailable, Overloaded):
-                tally.reject(index, 503, "unavailable, try again")
-        for places, answers in node.submit_many(plain):
-            await _count(tally, places, answers)
-        for index, answer in waiting:
-            await _count(tally, [index], answer)
+                self.tally.reject(index, 503, "unavailable, try again")
+        self._flush()
 
-    async def _read(self, item: object, now: int, sender: Sender) -> tuple[Found, Ping, bool]:
-        """What an item means, and whether it tells a time of its own. Raises Invalid, Refused, Unavailable."""
-        if isinstance(item, Invalid):
-            raise item
-        if not isinstance(item, dict):
-            raise Invalid("an item must be a JSON object")
-        if unknown := item.keys() - FIELDS:
-            raise Invalid(f"unknown field {min(unknown)[:50]!r}; there are {', '.join(sorted(FIELDS))}")
-        signal, exit_status = _signal(item)
-        at = _moment(item["ts"], now) if item.get("ts") is not None else now
-        found = await self._find(item)
-        if found.fleet and signal == "start":
-            signal = "success"
-        ping = Ping(found.heartbeat, at, signal, exit_status, "", sender.address, sender.agent, b"", found.fleet)
-        return found, ping, item.get("ts") is not None
-
-    async def _find(self, item: dict[str, Any]) -> Found:
-        if "token" in item:
-            if item.keys() & MEMBER_PING:
-                raise Invalid("send either token, or ping_key and slug")
-            token = tokens.parse(item["token"]) if isinstance(item["token"], str) else None
-            found = await finding.by_token(self._node, token) if token else None
-        elif item.keys() >= MEMBER_PING:
-            if not isinstance(item["ping_key"], str):
-                raise Invalid("ping_key must be a string")
-            found = await finding.by_slug(self._node, item["ping_key"], _slug(item["slug"]))
+    async def _take_one(self, index: int, said: Said, rest: Sequence[Any]) -> None:
+        """Queues an item; `rest`: it and those behind it. Raises Refused, Unavailable or Overloaded."""
+        if not self._looked_up and not self._is_known(said):
+            self._looked_up = True
+            await self._look_up(rest)
+        found = await self._find(said)
+        if found.fleet:
+            self._fleets[said.ping_key] = found
+        signal, exit_status = self._meaning(found, said)
+        is_plain = found.known.up and signal == "success"
+        if found.heartbeat in self._signalled or (not is_plain and self._is_gathered(found.heartbeat)):
+            self._flush()
+            self._tick()
+        if not is_plain:
+            self._signalled.add(found.heartbeat)
+        ping, known = self._ping(found, signal, exit_status, said.ts), found.known
+        told = ping.at < self._now
+        if is_plain:
+            self._plain.append((index, ping, known, told))
         else:
-            raise Invalid("an item must have a token, or a ping_key and a slug")
+            self._answers.append(([index], self._node.submit(ping, known, told=told)))
+
+    def _is_known(self, said: Said) -> bool:
+        """Redis need not be asked whom this means."""
+        cache, addresses = self._node.cache, self._node.addresses
+        if not said.ping_key:
+            return cache.peek(tokens.id_of(said.name)) is not None
+        kind, name = addresses.owners.peek(said.ping_key) or ("", "")
+        return kind == "fleet" or bool(kind and addresses.slugs.peek((name, said.name)))
+
+    async def _look_up(self, chunk: Sequence[Any]) -> None:
+        """Asks for all that is unknown together. What fails here is met again, item by item."""
+        unknown = []
+        for item in chunk:
+            with suppress(Invalid, Refused):
+                said = items.read(item)
+                if not self._is_known(said):
+                    unknown.append(self._find(said))
+        await asyncio.gather(*unknown, return_exceptions=True)
+
+    async def _find(self, said: Said) -> Found:
+        """Raises Refused, Unavailable or Overloaded."""
+        if said.ping_key:
+            found = await finding.by_slug(self._node, said.ping_key, said.name)
+        else:
+            found = await finding.by_token(self._node, said.name)
         if found is None:
             raise Refused("not_found", NOT_FOUND)
         return found
 
+    def _meaning(self, found: Found, said: Said) -> tuple[str, str]:
+        """The signal and the exit status as a single ping without a body would have them. Raises Refused."""
+        if found.fleet:  # a member's start is a sign of life like any other
+            return "success" if said.signal == "start" else said.signal, said.exit_status
+        if found.known.rules is None:
+            return said.signal, said.exit_status
+        settings = found.known.rules.settings
+        if settings.rate_limit and self._node.rates.wait_s(found.heartbeat, settings.rate_limit):
+            raise Refused("refused", RATE_LIMITED)
+        return meaning(settings, "POST", said.signal, said.exit_status, b"")
 
-async def _count(tally: Tally, places: Sequence[int], answers: "asyncio.Future[Any]") -> None:
-    try:
-        said = await answers
-    except (Unavailable, Overloaded):
-        said = [""] * len(places)
-    for index, each in zip(places, [said] if isinstance(said, str) else said, strict=True):
-        tally.count(index, each)
+    def _tick(self) -> None:
+        """A later moment for what comes next. But a burst must not run away from the clock."""
+        now = self._node.clock.now()
+        self._now = min(max(now, self._now + 1), now + AHEAD_MS)
 
+    def _is_gathered(self, heartbeat: str) -> bool:
+        return any(ping.heartbeat == heartbeat for _, ping, _, _ in self._plain)
 
-async def _chunks(request: Request) -> AsyncIterator[tuple[int, list[Any]]]:
-    """The items in order, in chunks of at most BULK_MAX, each with the index of its first. Raises TooLarge."""
-    count, rest = 0, b""
-    stream = request.stream()
-    async for part in stream:
-        rest += part
-        if rest.lstrip()[:1] == b"[" and not count:
-            for first, items in _array(await _whole(rest, stream)):
-                yield first, items
-            return
-        *lines, rest = rest.split(b"\n")
-        if len(rest) > LINE_MAX:
-            raise TooLarge(f"a line must have at most {LINE_MAX} bytes")
-        lines = [line for line in lines if line.strip()]
-        for i in range(0, len(lines), BULK_MAX):
-            chunk = lines[i : i + BULK_MAX]
-            _bound(count + len(chunk))
-            yield count, _parsed(chunk)
-            count += len(chunk)
-    if rest.strip():
-        _bound(count + 1)
-        yield count, _parsed([rest])
+    def _ping(self, found: Found, signal: str, exit_status: str, ts: int | None) -> Ping:
+        at = self._now
+        if ts is not None and ts < at:  # the future has not happened
+            whose = found.fleet, found.heartbeat
+            latest, its_at = self._told.get(whose, (-1, 0))
+            at = its_at + 1 if ts == latest else ts  # clocks that count seconds: the order of the items says more
+            self._told[whose] = ts, at
+        sender = self._sender
+        return Ping(found.heartbeat, at, signal, exit_status, "", sender.address, sender.agent, b"", found.fleet)
 
+    def _flush(self) -> None:
+        """Queues the plain pings that were gathered: only here they get their place in the order of things."""
+        self._answers += self._node.submit_many(self._plain)
+        self._plain = []
 
-async def _whole(head: bytes, stream: AsyncIterator[bytes]) -> bytes:
-    body = bytearray(head)
-    async for part in stream:
-        body += part
-        if len(body) > ARRAY_MAX:
-            raise TooLarge(f"a JSON array must have at most {ARRAY_MAX} bytes; send NDJSON")
-    return bytes(body)
-
-
-def _array(body: bytes) -> list[tuple[int, list[Any]]]:
-    try:
-        items = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        return [(0, [Invalid(f"the body is not JSON: {error}")])]
-    _bound(len(items))
-    return [(i, items[i : i + BULK_MAX]) for i in range(0, len(items), BULK_MAX)]
-
-
-def _bound(count: int) -> None:
-    if count > ITEMS_MAX:
-        raise TooLarge(f"a request must have at most {ITEMS_MAX} items")
-
-
-def _parsed(lines: Sequence[bytes]) -> list[Any]:
-    """Together, which costs a third; one by one if one of them is no JSON."""
-    with suppress(orjson.JSONDecodeError):
-        items: list[Any] = orjson.loads(b"[" + b",".join(lines) + b"]")
-        if len(items) == len(lines):
-            return items
-    return [_line(line) for line in lines]
-
-
-def _line(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return Invalid(f"the line is not JSON: {error}")
-
-
-def _slug(slug: object) -> str:
-    if isinstance(slug, str) and SLUG.fullmatch(slug):
-        return slug
-    raise Invalid("slug must have 1 to 100 characters of a-z, 0-9, _ and -")
-
-
-def _signal(item: dict[str, Any]) -> tuple[str, str]:
-    signal, status = item.get("signal"), item.get("exit_status")
-    if signal is not None and signal not in SIGNALS:
-        raise Invalid(f"signal must be one of {', '.join(sorted(SIGNALS))}")
-    if status is None:
-        return signal or "success", ""
-    if type(status) is not int or not 0 <= status <= HIGHEST_EXIT_STATUS:
-        raise Invalid(f"exit_status must be a whole number between 0 and {HIGHEST_EXIT_STATUS}")
-    return signal or ("fail" if status else "success"), str(status)
-
-
-def _moment(ts: object, now: int) -> int:
-    """Milliseconds; a stranger's clock may be ahead, but the future has not happened."""
-    with suppress(ValueError, OverflowError):
-        if isinstance(ts, str):
-            time = datetime.fromisoformat(ts)
-            if time.tzinfo is not None and time >= EPOCH:
-                return min((time - EPOCH) // timedelta(milliseconds=1), now)
-    raise Invalid("ts must be an RFC 3339 time with its zone, as in 2030-01-31T09:00:00Z")
+    async def _count(self, answers: Sequence[tuple[list[int], "asyncio.Future[Any]"]]) -> None:
+        for places, coming in answers:
+            try:
+                said = await coming
+            except (Unavailable, Overloaded):
+                said = [""] * len(places)
+            for index, each in zip(places, [said] if isinstance(said, str) else said, strict=True):
+                self.tally.count(index, each)

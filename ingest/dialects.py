@@ -18,6 +18,7 @@ from ingest.answers import JSON, NO_STORE, NOT_FOUND, Answer, answer
 from ingest.paths import NO_QUERY, Query, Target, parse_query
 
 FIELDS_MAX: Final = 100
+TOO_MANY: Final = Query(error=f"a query must have at most {FIELDS_MAX} fields")
 TEXT_MAX: Final = 2_000  # characters kept of a message in a query
 KUMA_PING_MAX: Final = 100_000_000_000  # ms
 STATES: Final = {"run": "start", "complete": "success", "ok": "success", "tick": "success", "fail": "fail"}
@@ -44,7 +45,7 @@ class Dialect:
 def spoken(target: Target, query: bytes) -> tuple[Dialect, Target, Query]:
     """What a request says before its body is read, and in which dialect."""
     dialect = _dialect_of(target, query)
-    if dialect.any_case:
+    if dialect.any_case and target.slug != target.slug.lower():
         target = target._replace(slug=target.slug.lower(), error="")
     return dialect, target, dialect.read_query(query)
 
@@ -52,23 +53,25 @@ def spoken(target: Target, query: bytes) -> tuple[Dialect, Target, Query]:
 def _dialect_of(target: Target, query: bytes) -> Dialect:
     """Cronitor has no URL form of its own when it follows a ping key: its `state` tells it apart."""
     if target.dialect == "flatline" and target.slug and b"state=" in query:
-        state = _fields(query).get("state")
-        return DIALECTS["cronitor" if state in STATES else "flatline"]
+        said = _fields(query)
+        return DIALECTS["cronitor" if said is None or said.get("state") in STATES else "flatline"]
     return DIALECTS[target.dialect]
 
 
 def _kuma(query: bytes) -> Query:
+    """An empty field is as good as none."""
     said = _fields(query)
-    ping = said.get("ping", "")
+    if said is None:
+        return TOO_MANY
+    ping, status, text = (said.get(name, "") for name in ("ping", "status", "msg"))
     try:
         in_range = not ping or 0 <= float(ping) <= KUMA_PING_MAX
     except ValueError:
         in_range = False
     if not in_range:
         return Query(error="ping must be a number from 0 to 100000000000")
-    text = said.get("msg", "")
     return Query(
-        signal="success" if said.get("status", "up") == "up" else "fail",
+        signal="" if not status else "success" if status == "up" else "fail",
         output=b"" if text == "OK" else _text(text),
     )
 
@@ -79,15 +82,18 @@ def _kuma_answer(status: int, text: str) -> Answer:
 
 
 def _cronitor(query: bytes) -> Query:
+    """Without a state the path says it, as borgmatic has it: /run, /complete, /fail."""
     said = _fields(query)
-    state = said.get("state", "complete")
-    if state not in STATES:
+    if said is None:
+        return TOO_MANY
+    state = said.get("state", "")
+    if state and state not in STATES:
         return Query(error=f"state must be one of {', '.join(STATES)}")
     series, status = said.get("series", ""), said.get("status_code", "")
     return Query(
         rid=str(uuid.uuid5(SERIES, series)) if series else "",
         create=True,
-        signal=STATES[state],
+        signal=STATES.get(state, ""),
         exit_status=status if re.fullmatch(r"[0-9]{1,3}", status) and int(status) <= 255 else "",
         output=_text(said.get("message") or said.get("msg") or ""),
     )
@@ -100,17 +106,19 @@ def _alertmanager(body: bytes) -> Query:
     except (orjson.JSONDecodeError, KeyError, TypeError):  # longer than what was kept, or not Alertmanager's
         found = AM_STATUS.search(body)
         status = found[1].decode() if found else None
-    if status not in {"firing", "resolved"}:
-        return Query(error="the body must be Alertmanager's webhook, with status firing or resolved")
-    return Query(signal="success" if status == "firing" else "ignored")
+    if status == "firing":
+        return NO_QUERY
+    if status == "resolved":
+        return Query(signal="ignored")
+    return Query(error="the body must be Alertmanager's webhook, with status firing or resolved")
 
 
-def _fields(query: bytes) -> dict[str, str]:
-    """The last of each name counts."""
+def _fields(query: bytes) -> dict[str, str] | None:
+    """The last of each name counts. None = there are too many: none of these senders sends a tenth of that."""
     try:
-        return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=FIELDS_MAX))
-    except ValueError:  # too many: none of these senders sends a tenth of that
-        return {}
+        return dict(parse_qsl(query.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX))
+    except ValueError:
+        return None
 
 
 def _text(text: str) -> bytes:

@@ -30,7 +30,7 @@ INVALID: Final = -1
 
 #: After a ping key; upper case is told apart, because Healthchecks answers it in another way.
 _SLUG: Final = re.compile(r"[-a-zA-Z0-9_]{1,100}", re.ASCII)
-_PING_KEY: Final = re.compile(r"[-a-zA-Z0-9_]{1,100}", re.ASCII)
+PING_KEY: Final = re.compile(r"[-a-zA-Z0-9_]{1,100}", re.ASCII)
 
 _USUAL: Final = re.compile(r"/ping/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _EXIT_STATUS: Final = re.compile(r"[0-9]+", re.ASCII)
@@ -61,9 +61,10 @@ def parse_path(path: str) -> Target | None:
     token = tokens.parse(rest[0]) if rest and address != SLUG else None
     if token is not None:
         return _with_signal(Target(token, dialect=dialect), rest[1:])
-    if address != TOKEN and len(rest) >= 2 and _PING_KEY.fullmatch(rest[0]) and _SLUG.fullmatch(rest[1]):
-        error = "invalid url format" if _CAPITAL.search(rest[1]) else ""
-        return _with_signal(Target(rest[0], error=error, slug=rest[1], dialect=dialect), rest[2:])
+    if address != TOKEN and len(rest) >= 2 and PING_KEY.fullmatch(rest[0]) and _SLUG.fullmatch(rest[1]):
+        slug = rest[1].lower() if dialect == "cronitor" else rest[1]  # its keys may have capitals
+        error = "invalid url format" if _CAPITAL.search(slug) else ""
+        return _with_signal(Target(rest[0], error=error, slug=slug, dialect=dialect), rest[2:])
     return None
 
 

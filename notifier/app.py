@@ -13,6 +13,7 @@ from notifier.channels import Senders
 from notifier.channels.smtp import parse_smtp_from, parse_smtp_url
 from notifier.consumer import Consumer
 from notifier.desks import Desks
+from notifier.fleets import Fleets
 from notifier.metrics import Metrics
 from notifier.outgoing import open_session
 from notifier.settings import NotifierSettings
@@ -44,7 +45,8 @@ class Notifier:
             )
             desks = Desks(self._db, owner=self._name, senders=senders, metrics=self._metrics)
             stack.push_async_callback(desks.aclose)
-            self._consumers = [Consumer(self._db, shard, desks, self._name) for shard in self._db.shards]
+            fleets = Fleets(self._db)
+            self._consumers = [Consumer(self._db, shard, desks, fleets, self._name) for shard in self._db.shards]
             for number, consumer in enumerate(self._consumers):
                 await stack.enter_async_context(background(consumer.run, name=f"notify-{number}"))
             yield

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from notifier.desks import Desks
-from notifier.reading import legible_heartbeats, legible_incidents
+from notifier.fleets import Fleets
+from notifier.reading import legible_incidents, legible_owners
 from runtime.logs import log
 from store import channels, notifications
 from store.database import Database
@@ -32,10 +33,11 @@ logger = logging.getLogger(__name__)
 class Consumer:
     """Reads one shard."""
 
-    def __init__(self, db: Database, shard: Shard, desks: Desks, name: str) -> None:
+    def __init__(self, db: Database, shard: Shard, desks: Desks, fleets: Fleets, name: str) -> None:
         self._db = db
         self._shard = shard
         self._desks = desks
+        self._fleets = fleets
         self._reader = Reader(db, shard, name)
         self._claimed_at = float("-inf")
         self._away = False
@@ -82,6 +84,8 @@ class Consumer:
                     log(logger, logging.CRITICAL, "notification_set_aside", entry=notification.entry)
 
     async def _look(self, notification: Notification) -> None:
+        if notification.fleet:  # what people must hear of this comes as an entry of the incident's own shard
+            await self._fleets.look(notification.fleet)
         pairs = await self._pairs(notification)
         every = [pair for found in pairs.values() for pair in found]
         await notifications.enlist(self._db, self._shard, notification.entry, every)
@@ -97,11 +101,11 @@ class Consumer:
                 pairs.setdefault(incident.project if incident else "", []).append(pair)
             return pairs
         found = [i for i in await legible_incidents(self._db, notification.incidents) if i is not None]
-        owners = await legible_heartbeats(self._db, [i.heartbeat for i in found])
-        everyone = await channels.ids(self._db, notification.project)
+        owners = await legible_owners(self._db, found)
+        everyone = await channels.ids(self._db, notification.project) if found else []
         told = []
-        for incident, heartbeat in zip(found, owners, strict=True):
-            chosen = heartbeat.settings.channels if heartbeat else None
+        for incident, owner in zip(found, owners, strict=True):
+            chosen = owner.settings.channels if owner else None
             # Whom an incident is told to is settled at the first look: the end goes to those who heard the beginning.
             receivers = incident.channels or (everyone if chosen is None else chosen)
             told += [(incident.id, channel) for channel in receivers]

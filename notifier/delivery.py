@@ -9,28 +9,31 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 from random import SystemRandom
 from typing import Final, TypeVar
 
+from notifier import fleet_message
 from notifier.channels import SENDERS, DeliveryError, Reason, Sender, Senders
 from notifier.message import NAMES_MAX, Message, compose, fold
 from notifier.metrics import Metrics
-from notifier.reading import legible_heartbeats, legible_incidents
+from notifier.reading import count_members, legible_incidents, legible_owners
 from rules import retry
 from runtime.logs import log
 from store import channels, deliveries
 from store.database import Database
 from store.deliveries import Lease, Word
 from store.errors import NotFound, StoreError
+from store.fleets import Fleet
 from store.keys import Shard
-from store.records import Channel
+from store.records import Channel, Heartbeat, Incident
 
 COMPANY_S: Final = 0.2  # every message waits this long for others
 STORM_S: Final = 3.0  # from the first, once more than FEW have come
 FEW: Final = 5  # incidents that are told one by one
 LEASE_MS: Final = 30_000  # longer than any sender may take (20 s)
 LEASE_MAX: Final = 100  # incidents in one lease.lua
-WORDS: Final[tuple[Word, ...]] = ("opened", "resolved", "test")
+WORDS: Final[tuple[Word, ...]] = ("opened", "grown", "resolved", "test")
 CANNOT_SEND: Final = "flatline could not make this message; its log says why"
 
 Item = TypeVar("Item")
@@ -84,8 +87,9 @@ class Desk:
     async def _tell(self, channel: Channel, company: Sequence[str]) -> None:
         leases = await self._lease(company)
         groups: list[tuple[Word, list[Lease]]] = []
-        for word in WORDS:
-            group = [lease for lease in leases if lease.word == word]
+        for word, of_fleets in product(WORDS, (True, False)):
+            # Apart: a fleet with a million silent members is not to vanish among three hundred heartbeats.
+            group = [lease for lease in leases if lease.word == word and (lease.silent is not None) == of_fleets]
             groups += [(word, group)] if len(group) > FEW else [(word, [lease]) for lease in group]
         # All at once: a lease lasts for one send and no longer. And all to their end: what nobody waits for any more
         # could still be talking when the next desk of this channel, under the same name, leases the same incident.
@@ -119,13 +123,24 @@ class Desk:
         some = [incident for incident in await legible_incidents(self._db, named) if incident]
         if not some:
             raise DeliveryError(Reason.SETTINGS, "the incident's record cannot be read")
-        found = await legible_heartbeats(self._db, [incident.heartbeat for incident in some])
-        first = compose(channel.id, word, some[0], found[0])
+        owners = await legible_owners(self._db, some)
+        leases = {lease.incident: lease for lease in group}
+        first = await self._compose_one(channel, word, some[0], owners[0], leases[some[0].id])
         if len(group) == 1 or word == "test":  # one test message answers for all who asked
             return first
         back = not any(incident.resolution in {"paused", "deleted"} for incident in some)
-        known = [heartbeat for heartbeat in found if heartbeat]
-        return fold(first, known, [lease.incident for lease in group], back=back)
+        known = [owner for owner in owners if owner]
+        told = [lease.incident if lease.silent is None else f"{lease.incident}_{lease.silent}" for lease in group]
+        return fold(first, known, told, back=back)
+
+    async def _compose_one(
+        self, channel: Channel, word: Word, incident: Incident, owner: Heartbeat | Fleet | None, lease: Lease
+    ) -> Message:
+        if not incident.fleet:
+            return compose(channel.id, word, incident, owner if isinstance(owner, Heartbeat) else None)
+        fleet = owner if isinstance(owner, Fleet) else None
+        members = await count_members(self._db, fleet.id) if fleet else 0
+        return fleet_message.compose(channel.id, lease, word, incident, fleet, members=members)
 
     def _sender(self, kind: str) -> Sender:
         if kind not in SENDERS:  # made by a newer version, or its sender was removed: retried until one knows it

@@ -1,4 +1,4 @@
-"""What a channel is told: one message, composed once and the same on every retry."""
+"""What a channel is told: one message, composed once and the same on every retry. About fleets: fleet_message.py."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,23 @@ from typing import Any, Final
 from rules.limits import clean
 from rules.times import clock_time, duration, rfc3339
 from store.deliveries import Word
+from store.fleets import Fleet
 from store.records import DEFAULT_PRIORITY, Heartbeat, Incident
 
 RECOVERY_PRIORITY: Final = 3  # at most: good news wakes nobody
 TEST_PRIORITY: Final = 2
 NAMES_MAX: Final = 20  # in a folded message
-EVENTS: Final = {"opened": "incident.opened", "resolved": "incident.resolved", "test": "test"}
+EVENTS: Final = {
+    "opened": "incident.opened",
+    "grown": "incident.escalated",
+    "resolved": "incident.resolved",
+    "test": "test",
+}
+FLEETS_HAVE: Final = {
+    "incident.opened": "members that are down",
+    "incident.escalated": "more members that are down",
+    "incident.resolved": "no members that are down any more",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +48,18 @@ def message_id(incident: str, channel: str, word: Word) -> str:
 
 def compose(channel: str, word: Word, incident: Incident, heartbeat: Heartbeat | None) -> Message:
     """The message about one incident; `heartbeat` None = a test, or one that nobody remembers."""
-    name = _name(heartbeat) if heartbeat else incident.heartbeat
+    name = name_of(heartbeat) if heartbeat else incident.heartbeat
     at = incident.resolved_at or incident.opened_at
     if word == "test":
         title, text, priority = "Test message from flatline", "If you can read this, the channel works.", TEST_PRIORITY
     elif word == "opened":
         title, priority = f"{name} is down", heartbeat.settings.priority if heartbeat else DEFAULT_PRIORITY
-        text = _joined(heartbeat.settings.alert_text if heartbeat else "", _trouble(incident), _details(heartbeat))
+        text = joined(heartbeat.settings.alert_text if heartbeat else "", _trouble(incident), _details(heartbeat))
         at = incident.opened_at
     else:
-        title = f"{name} {_ending(incident)}"
+        title = f"{name} {ending(incident)}"
         priority = min(heartbeat.settings.priority if heartbeat else DEFAULT_PRIORITY, RECOVERY_PRIORITY)
-        text = _joined(heartbeat.settings.recovery_text if heartbeat else "", _recovery(incident))
+        text = joined(heartbeat.settings.recovery_text if heartbeat else "", _recovery(incident))
     output = incident.output if word == "opened" else b""
     identity = message_id(incident.id, channel, word)
     payload = {
@@ -58,7 +69,7 @@ def compose(channel: str, word: Word, incident: Incident, heartbeat: Heartbeat |
         "title": title,
         "text": text,
         "heartbeat": _heartbeat(incident, heartbeat),
-        "incident": _incident(word, incident),
+        "incident": incident_as_told(word, incident),
     }
     return Message(
         id=identity,
@@ -73,25 +84,31 @@ def compose(channel: str, word: Word, incident: Incident, heartbeat: Heartbeat |
     )
 
 
-def fold(first: Message, heartbeats: Sequence[Heartbeat], incidents: Sequence[str], *, back: bool = True) -> Message:
-    """One message for many incidents; `heartbeats`: those of the first NAMES_MAX, of `first` among them.
+def fold(
+    first: Message, owners: Sequence[Heartbeat | Fleet], incidents: Sequence[str], *, back: bool = True
+) -> Message:
+    """One message for many incidents, of heartbeats or of fleets; `owners`: those of the first NAMES_MAX, of `first`
+    among them.
 
     `back`: they ended by a ping, not by hand. The id names all incidents: a receiver that drops what it knows must
     drop a repeat, but not what another incident has joined since.
     """
-    down = first.event == EVENTS["opened"]
+    down = first.event != EVENTS["resolved"]
     count = len(incidents)
     identity = f"{first.id}_{sha256(' '.join(sorted(incidents)).encode()).hexdigest()[:12]}"
-    names = [_name(heartbeat) for heartbeat in heartbeats][:NAMES_MAX]
-    shared = set.intersection(*(set(heartbeat.settings.tags) for heartbeat in heartbeats)) if heartbeats else set()
+    names = [name_of(owner) for owner in owners][:NAMES_MAX]
+    shared = set.intersection(*(set(owner.settings.tags) for owner in owners)) if owners else set()
     tags = sorted(shared)
     lines = [f"- {name}" for name in names]
     if count > len(names):
         lines.append(f"and {count - len(names)} more")
-    title = f"{count} heartbeats are {'down' if down else 'up again' if back else 'no longer down'}"
+    if "fleet" in first.payload:
+        title = f"{count} fleets have {FLEETS_HAVE[first.event]}"
+    else:
+        title = f"{count} heartbeats are {'down' if down else 'up again' if back else 'no longer down'}"
     whom = "All of them" if count == len(names) else "Those named here"
-    text = _joined(f"{whom} are tagged {', '.join(tags)}." if tags else "", "\n".join(lines))
-    priority = max((heartbeat.settings.priority for heartbeat in heartbeats), default=DEFAULT_PRIORITY)
+    text = joined(f"{whom} are tagged {', '.join(tags)}." if tags else "", "\n".join(lines))
+    priority = max((owner.settings.priority for owner in owners), default=DEFAULT_PRIORITY)
     return Message(
         id=identity,
         event=first.event,
@@ -111,11 +128,11 @@ def fold(first: Message, heartbeats: Sequence[Heartbeat], incidents: Sequence[st
     )
 
 
-def _name(heartbeat: Heartbeat) -> str:
-    return clean(heartbeat.settings.name) or heartbeat.id
+def name_of(owner: Heartbeat | Fleet) -> str:
+    return clean(owner.settings.name) or owner.id
 
 
-def _joined(*parts: str) -> str:
+def joined(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part.strip())
 
 
@@ -137,7 +154,7 @@ def _details(heartbeat: Heartbeat | None) -> str:
     return f"Last ping: {last}\nPeriod: {duration(settings.period)}, grace: {duration(settings.grace)}"
 
 
-def _ending(incident: Incident) -> str:
+def ending(incident: Incident) -> str:
     return {"paused": "was paused", "deleted": "was deleted"}.get(incident.resolution, "is up again")
 
 
@@ -166,7 +183,7 @@ def _heartbeat(incident: Incident, heartbeat: Heartbeat | None) -> dict[str, Any
     }
 
 
-def _incident(word: Word, incident: Incident) -> dict[str, Any]:
+def incident_as_told(word: Word, incident: Incident) -> dict[str, Any]:
     """As this channel must see it: opened first, whatever has happened since."""
     resolved = word == "resolved"
     exit_status = incident.exit_status

@@ -43,7 +43,7 @@ CRON_FIELDS: Final = 5
 CALENDARS: Final = 512  # parsed expressions that a process keeps; up to 20 kB each, or 300 kB with 25 lines
 AHEAD: Final = 3_600  # seconds for which slots are reckoned at once ...
 AHEAD_SLOTS: Final = 128  # ... but no more than these: an hour of every-second slots takes too long at once
-BEHIND: Final = 60  # seconds before the moment asked for: pings of one batch come in any order
+BEHIND: Final = 120  # seconds before the moment asked for: pings come in any order, and early credit looks back, too
 
 SECOND: Final = timedelta(seconds=1)
 ANY_TIME: Final = datetime(CYCLE.start, 1, 1)  # noqa: DTZ001 - the libraries are given bare wall-clock times

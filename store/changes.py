@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rules import schedules
 from store.database import Database, mapped
-from store.records import Durability, Settings, settings_of, span_ms
+from store.records import Durability, Settings, decoded, settings_of, span_ms
 
 #: The longest that a node may trust its cache, seconds. An edit holds a live deadline back for as long (common.lua).
 CACHE_AGE_S: Final = 5.0
@@ -79,7 +79,7 @@ def _ruled(known: Known | None, fields: dict[bytes, bytes]) -> Known | None:
     """The heartbeat as read whole, a moment later: it may be gone, or have other settings now."""
     if known is None or not fields:
         return None
-    text = {key.decode(): value.decode(errors="replace") for key, value in fields.items()}
+    text = decoded(fields)
     known.up = False
     try:
         settings = settings_of(text)

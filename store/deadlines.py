@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rules import schedules
-from store import heartbeats
+from store import records
 from store.database import Database, scored
 from store.keys import Shard
 
@@ -52,23 +51,23 @@ async def sweep(db: Database, shard: Shard, limit: int = BATCH) -> Swept:
 
 
 async def reckon(db: Database, shard: Shard, unreckoned: Sequence[tuple[str, int, int]]) -> int:
-    """Gives heartbeats with a schedule the deadlines that Lua could not reckon; returns how many could not be.
+    """Gives heartbeats with a schedule the deadlines that Lua could not reckon; returns how many are corrupt.
 
     Who was changed meanwhile is left alone, and handed out again by a later sweep if that is still needed.
     """
     args: list[Any] = []
     corrupt = 0
-    found = await heartbeats.get_many(db, [heartbeat for heartbeat, _, _ in unreckoned])
-    for (heartbeat, rev, since), record in zip(unreckoned, found, strict=True):
-        if record is None or record.rev != rev:
+    hashes = await db.pipeline([("HGETALL", shard.heartbeat(heartbeat)) for heartbeat, _, _ in unreckoned])
+    for (heartbeat, rev, since), fields in zip(unreckoned, hashes, strict=True):
+        text = records.decoded(fields)
+        if (text.get("rev"), text.get("slot_from")) != (str(rev), str(since)):
             continue
-        chosen = record.settings
         try:
-            due = schedules.due(chosen.schedule, chosen.timezone, since, grace=chosen.grace, misses=chosen.misses)
-        except schedules.BadSchedule:
+            due = records.owed(text, records.settings_of(text))
+        except (KeyError, ValueError):  # it stops nobody else
             corrupt += 1
         else:
-            args += (heartbeat, rev, since, due.slot, due.deadline)
+            args += (heartbeat, rev, since, text.get("last_ping", "0"), due.slot, due.deadline)
     if args:
         await db.run("slot", shard, *args)
     return corrupt

@@ -10,17 +10,23 @@ from store.errors import NotFound
 from store.keys import DEFAULT_PROJECT, Shard
 from store.records import Delivery
 
-Word = Literal["opened", "resolved", "test"]
+Word = Literal["opened", "grown", "resolved", "test"]
 Result = Literal["told", "retry", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """`word` None = nothing to tell, or not by us, or not yet. `attempt`: 1 for the first try of this word."""
+    """`word` None = nothing to tell, or not by us, or not yet. `attempt`: 1 for the first try of this word.
+
+    `silent`: how many members of a fleet are silent, as the message must say it, and `counted_at` as of when, in ms; a
+    repeat of what may have been said says the same. None = the incident is a heartbeat's.
+    """
 
     incident: str
     word: Word | None
     attempt: int
+    silent: int | None = None
+    counted_at: int | None = None
 
 
 async def lease(
@@ -28,10 +34,10 @@ async def lease(
 ) -> list[Lease]:
     """Reserves the telling of at most 100 incidents of one shard."""
     answers = await db.run("lease", shard, owner, lease_ms, channel, *incidents)
-    words: dict[bytes, Word] = {b"opened": "opened", b"resolved": "resolved", b"test": "test"}
+    words: dict[bytes, Word] = {b"opened": "opened", b"grown": "grown", b"resolved": "resolved", b"test": "test"}
     return [
-        Lease(incident, words.get(word), int(attempt))
-        for incident, (word, attempt) in zip(incidents, answers, strict=True)
+        Lease(incident, words.get(word), attempt, *(int(number) if number else None for number in counted))
+        for incident, (word, attempt, *counted) in zip(incidents, answers, strict=True)
     ]
 
 

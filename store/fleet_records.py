@@ -112,7 +112,7 @@ class Member:
         deadline, down = entries.deadline, entries.down
         if deadline is None and down is None and entries.returning is None:
             return None
-        last_ping = None if deadline is None else _last_ping(deadline, fleet, now)
+        last_ping = None if deadline is None else _last_ping(deadline, fleet)
         if fleet.status == "paused":
             return cls(slug=slug, status="paused", last_ping_at=last_ping)
         if down is not None:
@@ -128,7 +128,7 @@ class Member:
         )
 
 
-def _last_ping(deadline: float, fleet: Fleet, now: int) -> int | None:
+def _last_ping(deadline: float, fleet: Fleet) -> int | None:
     """None = granted, or written by a node that may not have known the span."""
     at = deadline - fleet.span_ms
-    return int(at) if at % 1 == 0 and fleet.edited_at + CACHE_AGE_MS < at <= now else None
+    return int(at) if at % 1 == 0 and at > fleet.edited_at + CACHE_AGE_MS else None

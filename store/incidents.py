@@ -1,4 +1,4 @@
-"""Incidents: read and list. They are opened and closed by the scripts that change a heartbeat."""
+"""Incidents: read and list. They are opened and closed by the scripts that change a heartbeat or look at a fleet."""
 
 import base64
 from collections.abc import Sequence

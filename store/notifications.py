@@ -20,12 +20,15 @@ LOOK_AGAIN_MS: Final = 15_000  # a notifier that took note and died is replaced 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """`incidents`: look at all their channels; `deliveries`: look at these (<incident>, <channel>)."""
+    """`incidents`: look at all their channels; `deliveries`: look at these (<incident>, <channel>); `fleet`: count its
+    silent members, and its incident will come in an entry of its own.
+    """
 
     entry: str
     project: str
     incidents: tuple[str, ...]
     deliveries: tuple[tuple[str, str], ...]
+    fleet: str
 
 
 class Reader:
@@ -119,6 +122,7 @@ def _parse(entries: Iterable[Any]) -> list[Notification]:
                 text.get("project", ""),
                 tuple(text.get("incidents", "").split()),
                 tuple((incident, channel) for incident, _, channel in pairs),
+                text.get("fleet", ""),
             )
         )
     return found

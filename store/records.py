@@ -106,27 +106,24 @@ class Heartbeat:
 
     def status(self, now: int) -> Status:
         """Late is reckoned on read and counts as up."""
-        if self.settings.schedule:
-            late_at: float = inf if self.slot is None else self.slot
+        late_at: float = inf
+        if self.deadline is None:
+            pass  # nothing is awaited, or a run is under way
+        elif self.settings.schedule:
+            late_at = self.slot or inf
         else:
-            late_at = inf if self.deadline is None else self.deadline - self.span_ms + self.settings.period * 1000
+            late_at = self.deadline - self.span_ms + self.settings.period * 1000
         return "late" if self.stored_status == "up" and now > late_at else self.stored_status
 
     @classmethod
     def from_redis(cls, heartbeat: str, fields: Hash, score: float | None) -> "Heartbeat":
-        text = {key.decode(): value.decode(errors="replace") for key, value in fields.items()}
+        text = decoded(fields)
         settings = settings_of(text)
         deadline = float(text["held"]) if "held" in text else inf if score is None else score
         last_ping, slot = _time(text.get("last_ping")), _time(text.get("slot"))
         if "slot_from" in text and deadline < inf:  # granted, and no sweeper has reckoned it yet
             with suppress(schedules.BadSchedule):
-                due = schedules.due(
-                    settings.schedule,
-                    settings.timezone,
-                    int(text["slot_from"]),
-                    grace=settings.grace,
-                    misses=settings.misses,
-                )
+                due = owed(text, settings)
                 slot, deadline = due.slot, due.deadline
         if deadline < inf and deadline % 1 == 0 and not settings.schedule:
             reckoned = int(deadline) - span_ms(settings.period, settings.grace, settings.misses)
@@ -184,9 +181,41 @@ def settings_of(text: Mapping[str, str]) -> Settings:
     )
 
 
+def owed(text: Mapping[str, str], settings: Settings) -> schedules.Due:
+    """What is owed after a grant that nobody has reckoned yet: the next slot after `slot_from`, or after a later ping.
+
+    But not a slot that was met early: by the last ping, unless the slot before it may still have been owed; or by one
+    that was lost in the window that excused. Raises BadSchedule.
+    """
+    schedule, timezone, grace, misses = settings.schedule, settings.timezone, settings.grace, settings.misses
+    names = ("slot_from", "last_ping", "excused_to", "slot")
+    since, pinged, excused_to, slot = (_time(text.get(name)) or 0 for name in names)
+
+    def after(at: int) -> schedules.Due:
+        return schedules.due(schedule, timezone, at, grace=grace, misses=misses)
+
+    def is_near(at: int) -> bool:
+        return at + settings.early * 1000 > since
+
+    early = [excused_to] if is_near(excused_to) else []
+    if is_near(pinged):
+        ahead = after(pinged).slot
+        met_it = slot != ahead if pinged < since else after(since).slot == ahead
+        early += [pinged] if met_it else []
+    found = [after(max(since, pinged))]
+    for at in early:
+        credited = schedules.credited(schedule, timezone, at, grace=grace, misses=misses, early=settings.early)
+        found += [credited] if credited else []
+    return max(found, key=lambda due: due.slot)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """One time of trouble. ``status`` void = it should never have been: the ping had come in time."""
+    """One time of trouble. ``status`` void = it should never have been: the ping had come in time.
+
+    ``fleet``: `heartbeat` is a fleet's id; `count` of its members were silent at the last look, `most` at once, and
+    `examples` are up to 20 of their slugs.
+    """
 
     id: str
     heartbeat: str
@@ -200,6 +229,10 @@ class Incident:
     exit_status: str
     output: bytes
     channels: tuple[str, ...]
+    fleet: bool = False
+    count: int = 0
+    most: int = 0
+    examples: tuple[str, ...] = ()
 
     @classmethod
     def from_redis(cls, incident: str, fields: Hash) -> "Incident":
@@ -224,6 +257,10 @@ class Incident:
             exit_status=get("exit"),
             output=text.get("output", b""),
             channels=tuple(field[3:] for field in text if field.startswith("to:")),
+            fleet="fleet" in text,
+            count=int(get("count") or 0),
+            most=int(get("most") or 0),
+            examples=tuple(get("examples").split()),
         )
 
 
@@ -281,6 +318,11 @@ class Channel:
 def span_ms(period: int, grace: int, misses: int = 1) -> int:
     """From the last ping to the deadline."""
     return (misses * period + grace) * 1000
+
+
+def decoded(fields: Hash) -> dict[str, str]:
+    """A hash as text; what is no UTF-8 shows."""
+    return {key.decode(): value.decode(errors="replace") for key, value in fields.items()}
 
 
 def _lines(text: str | None) -> tuple[str, ...]:

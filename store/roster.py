@@ -90,15 +90,22 @@ async def page(
 
 
 async def of_slugs(db: Database, fleet: Fleet, slugs: Sequence[str], *, now: int) -> list[Member]:
-    """Those of them that are members."""
-    reads: list[tuple[Any, ...]] = []
+    """Those of them that are members, in the same order."""
+    by_shard: dict[int, list[str]] = {}
     for slug in slugs:
-        shard = shard_of_slug(db, slug)
-        reads += [("ZSCORE", zset, slug) for zset in zsets(shard, fleet.id)]
-        reads.append(("HGET", shard.fleet_causes(fleet.id), slug))
-    answers = await db.pipeline(reads)
-    found = (Member.from_redis(slug, Entries(*answers[4 * i : 4 * i + 4]), fleet, now) for i, slug in enumerate(slugs))
-    return [member for member in found if member is not None]
+        by_shard.setdefault(shard_of_slug(db, slug).number, []).append(slug)
+    reads: list[tuple[Any, ...]] = []
+    for number, some in by_shard.items():
+        shard = db.shards[number]
+        reads += [("ZMSCORE", zset, *some) for zset in zsets(shard, fleet.id)]
+        reads.append(("HMGET", shard.fleet_causes(fleet.id), *some))
+    answers = iter(await db.pipeline(reads))
+    found: dict[str, Member | None] = {}
+    for some in by_shard.values():
+        columns = [next(answers) for _ in range(4)]
+        for slug, *entries in zip(some, *columns, strict=True):
+            found[slug] = Member.from_redis(slug, Entries(*entries), fleet, now)
+    return [member for slug in slugs if (member := found[slug]) is not None]
 
 
 def _stretches(shard: Shard, fleet: Fleet, status: MemberStatus | None, now: int) -> list[Stretch]:

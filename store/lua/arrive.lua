@@ -77,21 +77,23 @@ local function finish(h, ping)
 end
 
 -- When the silence after this ping becomes an incident. With a schedule: a ping shortly before the slot that is owed
--- satisfies it, but only if it is that very slot: the one before it may still be owed.
+-- satisfies it, but only if it is that very slot: the one before it may still be owed. Who is down or paused owes none
+-- of those before, or a job whose clock is fast would be alarmed for at each slot after its first failure.
 local function deadline_after(h, ping)
   if not h.schedule then return ping.at + span(h) end
   local slot, due, credited, credited_due = string.match(ping.dues, '^(%d+) (%d+) ?(%d*) ?(%d*)$')
-  if credited and credited ~= '' and h.slot == tonumber(slot) then slot, due = credited, credited_due end
+  local freed = (h.status == 'down' or h.status == 'paused') and ping.at > h.since
+  if credited and credited ~= '' and (freed or h.slot == tonumber(slot)) then slot, due = credited, credited_due end
   ping.slot, ping.due = tonumber(slot), tonumber(due)
   return ping.due
 end
 
--- With a schedule: what this ping leaves owed. (Without, the deadline says it.)
+-- With a schedule: what this ping leaves owed. (Without, the deadline says it.) While a grant waits to be reckoned, it
+-- is only remembered: whoever reckons takes it into account (store/records.py).
 local function owe(h, ping)
-  if not h.schedule then return end
+  if not h.schedule or h.slot_from then return end
   set(h, 'slot', ping.slot)
   set(h, 'due', ping.due)
-  if h.slot_from then set(h, 'slot_from', nil) end
 end
 
 -- Whoever leaves no run behind un-parks.
@@ -104,7 +106,7 @@ end
 
 local function revive(h, ping)
   remember_ping(h, ping.at)
-  if h.good then set(h, 'good', nil) end
+  if h.slot_from and ping.at >= h.slot_from then set(h, 'slot_from', nil) end
   owe(h, ping)
   become(h, 'up', ping.at)
   log(h, 'up', ping.at)
@@ -138,10 +140,10 @@ function on.success(h, ping)
   elseif h.status == 'pending' then
     if later and in_time then revive(h, ping) end
   elseif h.deadline == INF then
-    if at > h.pinged then owe(h, ping) end
+    if deadline > (h.due or 0) then owe(h, ping) end  -- of two runs for one slot, the first may have met it early
     remember_ping(h, at)
     unpark(h)
-  elseif later and (h.slot_from and at >= h.slot_from or not h.slot_from and deadline > h.deadline) then
+  elseif later and not h.slot_from and deadline > h.deadline then
     if h.schedule then remember_ping(h, at) end
     owe(h, ping)
     arm(h, deadline)

@@ -179,6 +179,7 @@ local function close(h, at, status, resolution)
   call('ZREM', OPEN, h.incident)
   call('ZADD', CLOSED, text(NOW), h.incident)
   look(h.project, h.incident)
+  if h.good then set(h, 'good', nil) end
   local keep = call('ZCARD', CLOSED) > MANY_INCIDENTS and KEEP_AT_LEAST or KEEP_INCIDENTS
   for _, old in ipairs(call('ZRANGEBYSCORE', CLOSED, '-inf', text(NOW - keep), 'LIMIT', 0, 4)) do
     call('ZREM', CLOSED, old)
@@ -222,10 +223,12 @@ local function gate()
 end
 
 -- What a channel that was told `told` should hear next about an incident in this state; nil = nothing. Void, or closed
--- by hand before anybody heard of it: there is nothing to tell.
-local function next_word(incident, told)
-  local state = call('HMGET', key('incident', incident), 'status', 'resolution')
+-- by hand before anybody heard of it: there is nothing to tell. A fleet's incident is told again when twice as many
+-- members are silent as when it was last told, or given up (`told_count`).
+local function next_word(incident, told, told_count)
+  local state = call('HMGET', key('incident', incident), 'status', 'resolution', 'count')
   local status, by_hand = state[1], state[2] == 'paused' or state[2] == 'deleted'
+  if status == 'open' and told_count and tonumber(state[3] or 0) >= 2 * told_count then return 'grown' end
   if status == 'open' and not told then return 'opened' end
   if status == 'test' and not told then return 'test' end
   if status == 'resolved' and told ~= 'resolved' and (told or not by_hand) then return 'resolved' end

@@ -26,8 +26,8 @@ if timing() ~= old_timing then
   local unreckoned = h.slot_from
   if not h.schedule then
     for _, field in ipairs({'slot', 'due', 'slot_from'}) do set(h, field, nil) end
-  elseif h.status == 'up' then
-    set(h, 'slot_from', NOW)  -- for the run under way: whoever ends it un-parks
+  else
+    set(h, 'slot_from', NOW)  -- for the parked: what they owe is reckoned when they are put up
   end
   if h.deadline < INF then
     call('ZADD', DEADLINES, 'inf', h.id)

@@ -52,8 +52,9 @@ local function look_at_fleet(f)
 end
 
 -- Lists of what stands behind the key, for one command that is about many members.
-local function add(list, ...)
-  for _, value in ipairs({...}) do list[#list + 1] = value end
+local function add(list, first, second)
+  list[#list + 1] = first
+  list[#list + 1] = second
 end
 
 local function at_once(command, zset, list)

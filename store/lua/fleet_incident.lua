@@ -1,7 +1,9 @@
 -- The last step of a look at a fleet, on its home shard: opens its incident, brings the count up to date, or closes it.
+-- What people must hear of is noted in the same script, an opening or an end in the outbox, growth as a chore, so whoever
+-- looks may die at any point.
 -- ARGV: fleet, number of the look (fleet_look.lua), silent members over all shards, of these by their own word, oldest
 --   since in ms ('' = none), then up to 20 of their slugs
--- Returns the incident that people must be told about; '' = none, or a newer look was faster.
+-- Returns the fleet's latest incident; '' = none, or a newer look was faster.
 local f = read_fleet(ARGV[1])
 local gone = not f.ping_key
 if gone then f.key = key('deleted', f.id) end
@@ -13,6 +15,18 @@ call('HSET', f.key, 'applied', ARGV[2])
 local silent, failed = tonumber(ARGV[3]), tonumber(ARGV[4])
 if gone or f.status == 'paused' then silent = 0 end  -- shards follow one after the other
 
+-- Whoever was told of half as many hears of it. A channel with a chore is being told, or tried again: it hears then.
+local function tell_growth()
+  for _, field in ipairs(call('HKEYS', key('incident', incident))) do
+    local channel = string.match(field, '^to:(.*)$')
+    if channel then
+      local delivery = incident .. ':' .. channel
+      local word = next_word(incident, unpack(call('HMGET', key('delivery', delivery), 'told', 'told_count')))
+      if word == 'grown' then call('ZADD', CHORES, 'NX', text(NOW), 'retry:' .. delivery) end
+    end
+  end
+end
+
 if silent > 0 and not incident then
   local at = tonumber(ARGV[5])
   while call('EXISTS', key('incident', f.id .. '-' .. text(at))) == 1 do at = at + 1 end
@@ -21,18 +35,20 @@ if silent > 0 and not incident then
        'cause', failed == silent and 'failure' or 'silence', 'opened_at', text(at), 'previous', last or '')
   call('ZADD', OPEN, text(at), incident)
   call('HSET', f.key, 'incident', incident, 'last_incident', incident)
+  look(project, incident)
   last = incident
 end
-if incident then
-  local most = tonumber(call('HGET', key('incident', incident), 'most') or 0)
-  call('HSET', key('incident', incident), 'count', text(silent), 'most', text(math.max(most, silent)))
-end
 if silent > 0 then
-  call('HSET', key('incident', incident), 'examples', table.concat({unpack(ARGV, 6)}, ' '))
+  local most = tonumber(call('HGET', key('incident', incident), 'most') or 0)
+  call('HSET', key('incident', incident), 'count', text(silent), 'most', text(math.max(most, silent)),
+       'examples', table.concat({unpack(ARGV, 6)}, ' '))
   call('HDEL', f.key, 'paused_incident')
+  tell_growth()
 elseif incident then
   local resolution = gone and 'deleted' or paused == incident and 'paused' or 'ping'
+  call('HSET', key('incident', incident), 'count', '0')
   close({incident = incident, project = project}, NOW, 'resolved', resolution)
   call('HDEL', f.key, 'incident', 'paused_incident')
 end
+notify()
 return last or ''

@@ -9,31 +9,39 @@
 -- Returns one text per item: up (the next ping needs no script), parked (accepted; the next one may need a script: the
 --   fleet is paused, or the member silent), full (no room for another member), unknown (no such fleet), clock (`at` is
 --   more than 1 s from TIME: measure and repeat), or error: ...
--- Cost: about 6 us per item.
+-- Cost: about 5 us per item, 8 for one that returns.
 local SURE = ARGV[2] == '1'
 local ZSETS = {'deadlines', 'down', 'returning'}
 local f = read_fleet(ARGV[1])
 local slugs, members, answers = {}, {}, {}
 
 for i = 3, #ARGV, 4 do
-  if not members[ARGV[i]] then
-    members[ARGV[i]] = {was = {}}
-    slugs[#slugs + 1] = ARGV[i]
+  local slug = ARGV[i]
+  if not members[slug] then
+    members[slug] = {was = {}}
+    slugs[#slugs + 1] = slug
+  end
+end
+
+local function fill(kind, command)
+  local values = call(command, f[kind], unpack(slugs))
+  for i, slug in ipairs(slugs) do
+    local m, value = members[slug], values[i]
+    if value then
+      if command == 'ZMSCORE' then value = tonumber(value) end
+      m[kind], m.was[kind] = value, value
+    end
   end
 end
 
 local room = f.room or 0
-if f.ping_key and #slugs > 0 then
+if f.ping_key then
   for _, zset in ipairs(ZSETS) do
-    local scores = call('ZMSCORE', f[zset], unpack(slugs))
-    for i, slug in ipairs(slugs) do members[slug].was[zset] = tonumber(scores[i] or nil) end
-    room = room - call('ZCARD', f[zset])
+    local count = call('ZCARD', f[zset])
+    if count > 0 and #slugs > 0 then fill(zset, 'ZMSCORE') end
+    room = room - count
   end
-  local causes = call('HMGET', f.causes, unpack(slugs))
-  for i, slug in ipairs(slugs) do members[slug].was.causes = causes[i] or nil end
-  for _, m in pairs(members) do
-    for kind, value in pairs(m.was) do m[kind] = value end
-  end
+  if #slugs > 0 and call('EXISTS', f.causes) == 1 then fill('causes', 'HMGET') end
 end
 
 local function is_known(m)

@@ -18,13 +18,20 @@ local function note(incident, word)
     call('HSET', delivery, 'next', text(NOW + delay))
     return call('ZADD', CHORES, text(NOW + delay), 'retry:' .. name)
   end
-  call('HSET', delivery, outcome == 'told' and 'told' or 'given_up', word)
+  call('HDEL', delivery, 'word')
+  local count = call('HGET', delivery, 'count')
+  if count then call('HSET', delivery, 'told_count', count) end
+  if outcome == 'told' then
+    call('HSET', delivery, 'told', word)
+  elseif word ~= 'grown' then  -- that one is due again when it has doubled again
+    call('HSET', delivery, 'given_up', word)
+  end
   if outcome == 'dead' then
     call('ZADD', DEAD, text(NOW), name)
     call('ZREMRANGEBYRANK', DEAD, 0, -DEAD_LETTERS - 1)
   end
-  local now_due = next_word(incident, call('HGET', delivery, 'told'))
-  if now_due and now_due ~= word then  -- the incident moved on meanwhile
+  local now_due = next_word(incident, unpack(call('HMGET', delivery, 'told', 'told_count')))
+  if now_due and (now_due ~= word or now_due == 'grown') then  -- the incident moved on meanwhile
     call('ZADD', CHORES, text(NOW), 'retry:' .. name)
   else
     call('ZREM', CHORES, 'retry:' .. name)

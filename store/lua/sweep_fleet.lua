@@ -9,7 +9,7 @@
 -- ARGV: limit (members), a random whole number
 -- Returns {fleet ('' = none had anything to do), members walked or taken, of these now silent, corrupt templates put off,
 --   next due moment in ms over all fleets ('' = none), now}
--- Cost: about 3 us per member; the limit of 250 keeps a call under 5 ms.
+-- Cost: about 4 us per member; the limit of 250 keeps a call under 5 ms.
 local LIMIT = tonumber(ARGV[1])
 local CORRUPT = 3600000   -- ms that a template which cannot be read is put off
 local LISTENING = 300000  -- ms; so long before a deadline, at least, a ping may come early (sweep.lua)

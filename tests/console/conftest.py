@@ -18,6 +18,7 @@ from console.settings import ConsoleSettings
 from runtime.serve import serve
 from store.arrivals import Lane, Ping
 from store.database import Database, opened
+from store.keys import shard_of
 
 KEY = "кey-with-thirty-two-characters-or-more"  # its first letter is Cyrillic: keys are bytes
 PUBLIC_URL = "https://ping.example.org/alive"
@@ -73,6 +74,12 @@ class Api:
         made: dict[str, Any] = answer.body
         return made
 
+    async def fleet(self, name: str = "sensors", **settings: Any) -> dict[str, Any]:
+        answer = await self.post("/api/fleets", {"name": name, **settings})
+        assert answer.status == 201, answer.body
+        made: dict[str, Any] = answer.body
+        return made
+
     async def channel(self, **settings: Any) -> dict[str, Any]:
         given = {"name": "ops", "kind": "webhook", "settings": {"url": "https://hooks.example.org/x", **settings}}
         answer = await self.post("/api/channels", given)
@@ -95,8 +102,11 @@ class Api:
             return
         declared = operation["responses"].get(str(answer.status))
         assert declared, f"{method} {found[0]}: {answer.status} is not declared"
-        if "content" in declared:
-            self._validate(answer.body, declared["content"]["application/json"]["schema"])
+        content = declared.get("content", {})
+        if "application/json" in content:
+            self._validate(answer.body, content["application/json"]["schema"])
+        elif content:
+            assert answer.headers["Content-Type"].partition(";")[0] in content
         else:
             assert answer.body == b""
 
@@ -156,6 +166,17 @@ async def signal(db: Database, heartbeat: str, *, age_s: float = 0, **fields: An
     try:
         ping = Ping(heartbeat, await db.now() - int(age_s * 1000), **fields)
         (word,) = await lane.judge([ping], sure=True)
+    finally:
+        await lane.aclose()
+    assert word in {"up", "parked"}, word
+
+
+async def member_signal(db: Database, fleet: str, slug: str, *, age_s: float = 0, **fields: Any) -> None:
+    """A member's signal that arrived `age_s` ago."""
+    lane = Lane(db, db.shards[shard_of(slug, len(db.shards))])
+    try:
+        ping = Ping(slug, await db.now() - int(age_s * 1000), fleet=fleet, **fields)
+        (word,) = await lane.judge_members(fleet, [ping], sure=True)
     finally:
         await lane.aclose()
     assert word in {"up", "parked"}, word

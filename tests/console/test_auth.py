@@ -5,7 +5,15 @@ from console.auth import Keys
 from console.routing import Row
 from tests.console.conftest import KEY, Api
 
-IDS = {"heartbeat": "0" * 12, "channel": "0" * 12, "incident": "0" * 12 + "-1", "delivery": "0" * 12 + "-1:" + "0" * 12}
+IDS = {
+    "heartbeat": "0" * 12,
+    "event": "1-0",
+    "fleet": "0" * 12,
+    "member": "sensor-1",
+    "channel": "0" * 12,
+    "incident": "0" * 12 + "-1",
+    "delivery": "0" * 12 + "-1:" + "0" * 12,
+}
 WRONG = [None, "x" * len(KEY), KEY[:-1], KEY + "x", KEY.upper()]
 
 

@@ -5,17 +5,30 @@ from typing import Any
 import pytest
 
 from console.app import create_app
+from rules import limits
+from store import events, projects
 from store.database import Database
 from tests.console.conftest import PUBLIC_URL, Api, serving, settings, signal
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "status": "pending",
+    "slug": None,
+    "slug_url": None,
     "period": 86_400,
     "grace": 3_600,
-    "misses": 1,
-    "max_runtime": None,
     "schedule": None,
-    "timezone": None,
+    "timezone": "UTC",
+    "early": 60,
+    "misses": 1,
+    "recover_after": 1,
+    "max_runtime": None,
+    "post_only": False,
+    "failure_words": [],
+    "success_words": [],
+    "start_words": [],
+    "unmatched": "ignored",
+    "rate_limit": None,
+    "durability": None,
     "tags": [],
     "channels": None,
     "policy": None,
@@ -24,9 +37,11 @@ DEFAULTS = {
     "priority": 8,
     "resume_on_ping": False,
     "last_ping_at": None,
+    "next_slot_at": None,
     "next_deadline_at": None,
     "resume_at": None,
     "running_since": None,
+    "last_duration_ms": None,
     "incident": None,
 }
 
@@ -87,10 +102,22 @@ async def test_everything_a_user_sets_comes_back_as_it_was_sent(api: Api) -> Non
     channel = (await api.channel())["id"]
     sent: dict[str, Any] = {
         "name": "Резервная копия — ночь 🌙",
+        "slug": "nightly-copy",
         "period": 300,
         "grace": 0,
+        "schedule": "Mon..Fri 02:30\nSat *:0/15 Asia/Tokyo",
+        "timezone": "Europe/Berlin",
+        "early": 0,
         "misses": 3,
+        "recover_after": 2,
         "max_runtime": 7200,
+        "post_only": True,
+        "failure_words": ["ERROR ", "нет места"],
+        "success_words": ["|", " done"],
+        "start_words": ["begin"],
+        "unmatched": "fail",
+        "rate_limit": 6,
+        "durability": "replica",
         "tags": ["прод", "база данных"],
         "channels": [channel],
         "alert_text": "Звони Ивану\n\tи не жди",
@@ -107,12 +134,23 @@ async def test_everything_a_user_sets_comes_back_as_it_was_sent(api: Api) -> Non
 
 
 async def test_a_change_touches_only_what_is_sent(api: Api) -> None:
-    made = await api.heartbeat(period=300, tags=["a"], max_runtime=60, resume_on_ping=True, priority=3)
+    made = await api.heartbeat(
+        period=300, tags=["a"], max_runtime=60, resume_on_ping=True, priority=3, failure_words=["no"], rate_limit=6
+    )
     path = f"/api/heartbeats/{made['id']}"
 
     assert (await api.patch(path, {"grace": 7})).body == {**made, "grace": 7}
     assert (await api.patch(path, {})).body == {**made, "grace": 7}
-    changed = {"grace": 7, "name": "other", "tags": [], "channels": [], "max_runtime": None, "resume_on_ping": False}
+    changed = {
+        "grace": 7,
+        "name": "other",
+        "tags": [],
+        "channels": [],
+        "max_runtime": None,
+        "resume_on_ping": False,
+        "failure_words": [],
+        "rate_limit": None,
+    }
     assert (await api.patch(path, changed)).body == {**made, **changed}
     assert (await api.patch(path, {"channels": None, "priority": 8})).body == {
         **made,
@@ -124,6 +162,71 @@ async def test_a_change_touches_only_what_is_sent(api: Api) -> None:
 
 async def test_line_ends_of_texts_become_newlines(api: Api) -> None:
     assert (await api.heartbeat(alert_text="one\r\ntwo"))["alert_text"] == "one\ntwo"
+
+
+async def test_a_slug_may_be_given_changed_and_taken_away_and_its_url_holds_the_ping_key(api: Api) -> None:
+    ping_url = (await api.get("/api/project")).body["ping_url"]
+    made = await api.heartbeat(slug="copy_1")
+    path = f"/api/heartbeats/{made['id']}"
+    changed = (await api.patch(path, {"slug": "copy_2"})).body
+    taken = (await api.patch(path, {"slug": None})).body
+
+    assert (made["slug"], made["slug_url"]) == ("copy_1", ping_url + "/copy_1")
+    assert (changed["slug"], changed["slug_url"]) == ("copy_2", ping_url + "/copy_2")
+    assert (taken["slug"], taken["slug_url"]) == (None, None)
+    assert (await api.get("/api/heartbeats")).body["heartbeats"] == [taken]
+
+
+async def test_two_heartbeats_may_have_one_slug(api: Api, store: Database) -> None:
+    made = [await api.heartbeat(slug="copy"), await api.heartbeat(slug="copy")]
+
+    assert sorted((await projects.with_slugs(store, [("default", "copy")]))[0]) == sorted(h["id"] for h in made)
+
+
+async def test_the_last_run_tells_how_long_it_took(api: Api, store: Database) -> None:
+    made = await api.heartbeat()
+    await signal(store, made["id"], signal="start", age_s=2)
+    await signal(store, made["id"], age_s=1)
+    took = (await api.get(f"/api/heartbeats/{made['id']}")).body["last_duration_ms"]
+    success = (await events.page(store, made["id"]))[0][1]
+
+    assert took == success.duration_ms
+    assert took >= 1_000
+
+
+async def test_durability_that_this_redis_cannot_keep_is_refused_when_it_is_set(db: Database) -> None:
+    """Valkey knows WAITAOF; these Redis servers are older than it and do not sync before every answer."""
+    async with serving(create_app(db, settings(db.url))) as api:
+        path = "/api/heartbeats/" + (await api.heartbeat())["id"]
+        answers = [
+            await api.post("/api/heartbeats", {"name": "x", "durability": "disk"}),
+            await api.patch(path, {"durability": "disk"}),
+            await api.post("/api/fleets", {"name": "x", "durability": "disk"}),
+        ]
+        kept = (await api.get(path)).body["durability"]
+        others = [(await api.patch(path, {"durability": level})).body["durability"] for level in OTHER_LEVELS]
+
+    if db.server.name == "valkey":
+        assert [answer.body["durability"] for answer in answers] == ["disk"] * 3
+        assert kept == "disk"
+    else:
+        assert [(answer.status, answer.error["field"]) for answer in answers] == [(422, "durability")] * 3
+        assert "appendfsync always" in answers[0].error["message"]
+        assert kept is None
+    assert others == OTHER_LEVELS
+
+
+OTHER_LEVELS = ["memory", "replica", None]
+
+
+async def test_there_are_as_many_heartbeats_as_there_may_be(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HEARTBEATS_MAX", 1)
+    await api.heartbeat()
+    refused = await api.post("/api/heartbeats", {"name": "one too many"})
+
+    assert refused.status == 403
+    assert refused.error == {"code": "too_many", "message": "a project has at most 1 heartbeats", "field": None}
+    assert len((await api.get("/api/heartbeats")).body["heartbeats"]) == 1
 
 
 async def test_rotation_gives_a_new_ping_url_and_keeps_the_id(api: Api) -> None:

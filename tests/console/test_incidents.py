@@ -1,7 +1,7 @@
-from store import deliveries, notifications
+from store import deliveries, fleets, notifications
 from store.database import Database
 from store.deliveries import Lease
-from tests.console.conftest import Api, signal
+from tests.console.conftest import Api, member_signal, signal
 
 
 async def test_an_incident_is_read_with_what_the_job_said_and_the_name_of_its_heartbeat(
@@ -26,6 +26,40 @@ async def test_an_incident_is_read_with_what_the_job_said_and_the_name_of_its_he
     assert (await api.get(f"/api/incidents/{incident}")).body["heartbeat"]["name"] == "копия"
     await store.execute("UNLINK", store.shard(made["id"]).deleted(made["id"]))
     assert (await api.get(f"/api/incidents/{incident}")).body["heartbeat"]["name"] is None
+
+
+async def test_an_incident_of_a_fleet_names_the_fleet_and_counts_its_silent_members(api: Api, store: Database) -> None:
+    fleet, heartbeat = await api.fleet("датчики"), await api.heartbeat("backup")
+    await signal(store, heartbeat["id"], signal="fail")
+    for slug in ("one", "two"):
+        await member_signal(store, fleet["id"], slug, signal="fail")
+    await fleets.look(store, fleet["id"])
+    of_fleet, of_heartbeat = (await api.get("/api/incidents")).body["incidents"]
+    details = (await api.get(f"/api/incidents/{of_fleet['id']}")).body
+
+    assert of_fleet["heartbeat"] is None
+    assert of_fleet["fleet"] == {"id": fleet["id"], "name": "датчики"}
+    assert (of_fleet["count"], of_fleet["most"], sorted(of_fleet["examples"])) == (2, 2, ["one", "two"])
+    assert (of_fleet["status"], of_fleet["cause"]) == ("open", "failure")
+    assert of_heartbeat["heartbeat"] == {"id": heartbeat["id"], "name": "backup"}
+    assert (of_heartbeat["fleet"], of_heartbeat["count"], of_heartbeat["most"]) == (None, None, None)
+    assert of_heartbeat["examples"] == []
+    assert details == {**of_fleet, "deliveries": []}
+    assert (await api.get(f"/api/fleets/{fleet['id']}")).body["incident"] == of_fleet["id"]
+
+
+async def test_an_incident_of_a_deleted_fleet_is_still_listed(api: Api, store: Database) -> None:
+    fleet = await api.fleet("sensors")
+    await member_signal(store, fleet["id"], "one", signal="fail")
+    await fleets.look(store, fleet["id"])
+    await api.delete(f"/api/fleets/{fleet['id']}")
+    await fleets.look(store, fleet["id"])
+    (closed,) = (await api.get("/api/incidents?status=resolved")).body["incidents"]
+
+    assert (closed["fleet"]["name"], closed["resolution"], closed["count"]) == ("sensors", "deleted", 0)
+    await store.execute("UNLINK", store.shard(fleet["id"]).deleted(fleet["id"]))
+    (closed,) = (await api.get("/api/incidents")).body["incidents"]
+    assert closed["fleet"] == {"id": fleet["id"], "name": None}
 
 
 async def test_a_void_incident_counts_as_resolved(api: Api, store: Database) -> None:

@@ -1,7 +1,13 @@
+import re
+from pathlib import Path
+
+import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from console.api import TABLE
 from tests.console.conftest import Api
+
+ROOT = Path(__file__).parents[2]
 
 
 async def test_the_document_is_valid_and_names_every_route(api: Api) -> None:
@@ -22,3 +28,12 @@ async def test_the_document_tells_limits_defaults_and_which_key(api: Api) -> Non
     assert api.document["paths"]["/api/openapi.json"]["get"]["security"] == []
     push = api.document["paths"]["/heartbeat/{heartbeat}/pause"]["post"]["security"]
     assert push == [{"bearer": []}, {"notifly": []}, {"gotify": []}]
+
+
+@pytest.mark.parametrize(
+    "schema", ["HeartbeatCreate", "Heartbeat", "Event", "FleetCreate", "Fleet", "Member", "Incident"]
+)
+async def test_every_field_is_told_in_the_docs(api: Api, schema: str) -> None:
+    told = set(re.findall(r'[`"](\w+)[`"]', (ROOT / "docs" / "api.md").read_text()))
+
+    assert set(api.document["components"]["schemas"][schema]["properties"]) <= told

@@ -15,7 +15,7 @@ TOKEN: Final = "3f1c9a52-6b0e-4d27-9c41-0a7be2d5f816"
 PING_KEY: Final = "k3x9q0vb7m2t5w8y1z4a6c"
 PATIENCE_S: Final = 60.0
 
-#: Answers each signal with a line, ends at the first line of stdin with how many it got.
+#: Says its id, answers each signal with a line, ends at the first line of stdin with how many it got.
 COUNTER: Final = """
 import os, signal, sys
 got = []
@@ -24,7 +24,7 @@ def take(number, _):
     os.write(1, f"got {signal.Signals(number).name}\\n".encode())
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(number, take)
-os.write(1, b"ready\\n")
+os.write(1, f"ready {os.getpid()}\\n".encode())
 sys.stdin.readline()
 os.write(1, f"{len(got)} in all\\n".encode())
 sys.exit(len(got))

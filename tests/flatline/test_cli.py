@@ -32,7 +32,7 @@ def test_help_teaches_how_to_start(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
 
     assert "start here:" in text
-    for command in ("up", "ingest", "sweeper", "notifier", "console"):
+    for command in ("up", "run", "ping", "ingest", "sweeper", "notifier", "console"):
         assert f"flatline {command}" in text
 
 
@@ -42,6 +42,27 @@ def test_every_command_has_its_own_help(command: str, capsys: pytest.CaptureFixt
         main([command, "--help"])
 
     assert "--redis-url" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["run", "ping"])
+def test_a_client_command_has_its_own_words(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+
+    assert text.startswith(f"usage: flatline {command} ")
+    for word in ("--slug", "FLATLINE_PUBLIC_URL", "examples:", "exit status"):
+        assert word in text
+    assert "--redis-url" not in text
+
+
+@pytest.mark.parametrize("name", ["FLATLINE_PING_KEY", "FLATLINE_PING_KEY_FILE"])
+def test_a_role_does_not_mind_what_is_set_for_clients(name: str) -> None:
+    done = flatline("ingest", **{name: "geheim", "FLATLINE_PORT": "99999"})
+
+    assert done.returncode == 1
+    assert "FLATLINE_PORT" in done.stderr
+    assert name not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from notifier.channels import Senders
 from notifier.consumer import Consumer
 from notifier.delivery import Desk
 from notifier.desks import Desks
+from notifier.fleets import Fleets
 from notifier.metrics import Metrics
 from notifier.outgoing import open_session
 from rules.channels import make_secret
@@ -84,9 +85,9 @@ class Office:
         heartbeat = await make(self.db, name, up_at=self.clock.now, **settings)
         return heartbeat, await self.fail(heartbeat)
 
-    def consumer(self, name: str = "n1") -> tuple[Consumer, Noted]:
+    def consumer(self, name: str = "n1", *, shard: int = 0) -> tuple[Consumer, Noted]:
         noted = Noted(self.db, owner=name, senders=self.senders, metrics=self.metrics)
-        return Consumer(self.db, self.db.shards[0], noted, name), noted
+        return Consumer(self.db, self.db.shards[shard], noted, Fleets(self.db), name), noted
 
     async def look(self, name: str = "n1") -> list[tuple[str, str, str]]:
         """Reads what is in the outbox; (project, incident, channel) to be told."""

@@ -129,6 +129,8 @@ POISON: dict[str, tuple[Any, ...]] = {
     "a corrupt incident": ("project", "default", "incidents", "aaaaaaaaaaaa-1"),
     "a corrupt incident's delivery": ("deliveries", "aaaaaaaaaaaa-1:c"),
     "an incident without a heartbeat": ("project", "default", "incidents", "bbbbbbbbbbbb-1"),
+    "a fleet that is gone": ("project", "default", "fleet", "0123456789ab"),
+    "a fleet that is none": ("fleet", b"\xff {} \x00"),
     "a very long one": ("project", "default", "incidents", " ".join(f"{n:012x}-{n}" for n in range(20_000))),
 }
 

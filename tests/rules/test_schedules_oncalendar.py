@@ -4,33 +4,44 @@ import os
 import re
 import shutil
 import subprocess
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rules import schedules
-from tests.rules.test_schedules_zones import DAY, HOUR, MINUTE, YEAR, ZONES, around, local
+from tests.rules.test_schedules_zones import DAY, HOUR, YEAR, ZONES, around, local
 
 ELAPSE: Final = re.compile(r"(?:Next elapse|Iter\. #\d+): \w{3} (?P<date>\S+) (?P<time>\S+) UTC")
-ITERATIONS: Final = 8
+ITERATIONS: Final = 4
+
+#: systemd 252 loses slots of these behind a jump within the hour and in a zone whose summer time is the standard one.
+#: Nor are hours with steps tried (systemd issue 13745): it skips the rest of the day behind a jump, or gives up.
+LOST: Final = {
+    "Pacific/Chatham": {"02:59:59", "*:0/10", "0..3:0/15"},
+    "Europe/Dublin": {"Sat,Sun *-*-* 01,02,03:30"},
+}
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("systemd-analyze") and "CI" not in os.environ, reason="systemd-analyze is not installed"
 )
 
 
-def elapses(expressions: list[str], after: int) -> dict[str, list[int]]:
-    """The next moments of each expression strictly after `after`, seconds. Those that systemd refuses are left out."""
+def elapses(expressions: list[str], zone: str, after: int) -> dict[str, list[int]]:
+    """The next moments of each expression strictly after `after`, seconds. What systemd refuses is left out.
+
+    The zone is written into each line: systemd then reckons every moment in a fresh process. In one process the
+    answers for a repeated hour depend on what the C library was asked before.
+    """
     base = datetime.fromtimestamp(after, UTC)
     ran = subprocess.run(
         ["systemd-analyze", "calendar", f"--iterations={ITERATIONS}", f"--base-time={base:%Y-%m-%d %H:%M:%S} UTC",
-         *expressions],
+         *(f"{expression} {zone}" for expression in expressions)],
         env={"TZ": "UTC", "LC_ALL": "C", "PATH": os.defpath}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    taken = [expression for expression in expressions if f"'{expression}'" not in ran.stderr]
+    taken = [expression for expression in expressions if f"'{expression} {zone}'" not in ran.stderr]
     sections = ran.stdout.split("Normalized form:")[1:]
     return {
         expression: [
@@ -41,37 +52,45 @@ def elapses(expressions: list[str], after: int) -> dict[str, list[int]]:
     }
 
 
-def assert_same(expressions: list[str], after: int) -> int:
+def assert_same(expressions: list[str], zone: str, after: int) -> int:
     """How many were compared."""
-    theirs = elapses(expressions, after)
+    theirs = {
+        expression: [first_reading(moment, zone) for moment in moments]
+        for expression, moments in elapses(expressions, zone, after).items()
+    }
     ours = {
-        expression: [slot // 1000 for slot in schedules.slots(expression, "UTC", after * 1000, ITERATIONS)]
+        expression: [slot // 1000 for slot in schedules.slots(expression, zone, after * 1000, ITERATIONS)]
         for expression in theirs
     }
 
-    assert ours == theirs
+    assert (zone, ours) == (zone, theirs)
     return len(theirs)
 
 
-def is_repeated(moment: int, zone: str) -> bool:
-    """In the second run of a repeated hour. A timer that is started there depends on what the C library did last."""
+def first_reading(moment: int, zone: str) -> int:
+    """The first moment at which the wall shows the same: another one for those in the second run of a repeated hour.
+
+    Systemd takes the second for a timer that comes from a moment with that offset: one started in the second run, and
+    one whose last slot was in winter. Which it is then depends on the machine's past, and is no part of a schedule.
+    """
     wall = local(moment, zone)
-    return any(local(moment - minutes * MINUTE, zone) == wall for minutes in (30, 60, 120))
+    return next((moment - size for size in (HOUR // 2, HOUR, 2 * HOUR) if local(moment - size, zone) == wall), moment)
 
 
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "minutely", "hourly", "daily", "weekly", "monthly", "quarterly", "*:0/10", "*:30", "*:*:0/20", "00:00", "00:30",
-        "01:00", "01:30", "01:45", "02:00", "02:15", "02:30", "02:59:59", "03:00", "23:30", "02/4:30", "0..3:0/15",
-        "Sun 02:30", "Mon..Fri 00:30", "Sat,Sun *-*-* 01,02,03:30", "*-*-01,15 02:00", "*-*~1 02:30", "*-02~03 04:05:06",
-    ],
+OFTEN: Final = ("minutely", "hourly", "*:0/10", "*:30", "*:*:0/20", "0..3:0/15", "00..23:00", "*-*-* *:*:59")
+DAILY: Final = (
+    "daily", "weekly", "monthly", "quarterly", "00:00", "00:30", "01:00", "01:30", "01:45", "02:00", "02:15", "02:30",
+    "02:59:59", "03:00", "22:30", "23:30", "Sun 02:30", "Mon..Fri 00:30", "Sat,Sun *-*-* 01,02,03:30",
+    "*-*-01,15 02:00", "*-*~1 02:30", "*-02~03 04:05:06", "Mon *-05~07/1 04:00", "*-02-29",
 )  # fmt: skip
-def test_every_zone_agrees_with_systemd_at_every_jump(expression: str) -> None:
-    for ahead in (30 * HOUR, 4 * HOUR, 20 * MINUTE):
-        for zone in ZONES:
-            for jump in around(zone)[:2]:
-                assert assert_same([f"{expression} {zone}"], jump - ahead) == 1
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_every_zone_agrees_with_systemd_at_every_jump(zone: str) -> None:
+    for expressions, hours in ((OFTEN, 1), (DAILY, 30)):
+        tried = [expression for expression in expressions if expression not in LOST.get(zone, ())]
+        for jump in around(zone):
+            assert assert_same(tried, zone, jump - hours * HOUR) == len(tried)
 
 
 def numbers(low: int, high: int, *, steps: bool = True) -> st.SearchStrategy[str]:
@@ -93,29 +112,29 @@ dates = st.one_of(
     st.builds("*-{}~{} ".format, numbers(1, 12, steps=False), st.integers(1, 28)),
 )
 times = st.one_of(
-    st.builds("{}:{}".format, numbers(0, 23), numbers(0, 59)),
-    st.builds("{}:{}:{}".format, numbers(0, 23), numbers(0, 59), numbers(0, 59)),
+    st.builds("{}:{}".format, numbers(0, 23, steps=False), numbers(0, 59)),
+    st.builds("{}:{}:{}".format, numbers(0, 23, steps=False), numbers(0, 59), numbers(0, 59)),
 )
 expressions = st.builds("{}{}{}".format, weekdays, dates, times)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
-    drawn=st.lists(st.tuples(expressions, st.sampled_from(ZONES)), min_size=10, max_size=10),
-    near=st.sampled_from(ZONES),
+    drawn=st.lists(expressions, min_size=8, max_size=8, unique=True),
+    zone=st.sampled_from([zone for zone in ZONES if zone not in LOST]),
     data=st.data(),
 )
-def test_any_expression_agrees_with_systemd(drawn: list[tuple[str, str]], near: str, data: st.DataObject) -> None:
-    jump = data.draw(st.sampled_from(around(near)))
+def test_any_expression_agrees_with_systemd(drawn: list[str], zone: str, data: st.DataObject) -> None:
+    jump = data.draw(st.sampled_from(around(zone)))
     after = data.draw(st.one_of(st.integers(jump - 3 * DAY, jump + 3 * DAY), st.integers(YEAR.start, YEAR.stop)))
-    lines = {f"{expression} {zone}" for expression, zone in drawn if not is_repeated(after, zone)}
+    assume(first_reading(after, zone) == after)
 
-    assert_same([line for line in lines if _is_accepted(line)], after)
+    assert_same([expression for expression in drawn if is_accepted(expression)], zone, after)
 
 
-def _is_accepted(line: str) -> bool:
+def is_accepted(expression: str) -> bool:
     try:
-        schedules.check(line, "UTC")
+        schedules.check(expression, "UTC")
     except schedules.BadSchedule:
         return False
     return True
@@ -131,14 +150,18 @@ def test_a_repeated_hour_passes_in_silence_wherever_one_starts_in_it() -> None:
             assert schedules.slots(expression, "Europe/Berlin", after, 1) == [over]
 
 
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_zone_in_the_line_goes_before_that_of_the_heartbeat(zone: str) -> None:
+    for expression in ("02:30", "Mon..Fri *-*-* *:0/15", "daily"):
+        in_line = schedules.slots(f"{expression} {zone}", "America/Havana", YEAR.start * 1000, 400)
+
+        assert in_line == schedules.slots(expression, zone, YEAR.start * 1000, 400)
+
+
 def test_each_line_may_have_a_zone_of_its_own() -> None:
     text = "Mon..Fri 09:00 Europe/Kiev\r\n\n 12:00 \n09:00 US/Pacific\n12:00 Asia/Tokyo"
-    start = datetime(2027, 2, 5, tzinfo=UTC)  # a Friday
+    friday = int(datetime(2027, 2, 5, tzinfo=UTC).timestamp()) * 1000
 
-    found = [datetime.fromtimestamp(slot / 1000, UTC) - start for slot in slots_from(text, start, 6)]
+    hours = [(slot - friday) / HOUR / 1000 for slot in schedules.slots(text, "America/Havana", friday, 6)]
 
-    assert found == [timedelta(hours=hours) for hours in (3, 7, 17, 20, 27, 41)]
-
-
-def slots_from(text: str, start: datetime, count: int) -> list[int]:
-    return schedules.slots(text, "America/Havana", int(start.timestamp() * 1000), count)
+    assert hours == [3, 7, 17, 27, 41, 51]  # noon in Havana is nine o'clock on the Pacific

@@ -16,7 +16,8 @@ SPAN = 90_000  # ms, of a fleet made here
 
 async def make_fleet(db: Database, name: str = "devices", **settings: Any) -> Fleet:
     """A fleet with a period of 60 s and a grace of 30 s."""
-    return await fleets.create(db, FleetSettings(**({"name": name, "period": 60, "grace": 30} | settings)))
+    chosen: dict[str, Any] = {"name": name, "period": 60, "grace": 30} | settings
+    return await fleets.create(db, FleetSettings(**chosen))
 
 
 async def say(

@@ -1,12 +1,18 @@
 """What a heartbeat is by the rules alone: plain numbers, no Redis. The scripts are held against it, step by step.
 
-Times in ms, settings in seconds. A deadline with a fraction was granted: no ping stands behind it.
+Times in ms, settings in seconds. A deadline with a fraction was granted: no ping stands behind it. Slots are asked of
+rules/schedules.py, which has tests of its own.
 """
 
 from dataclasses import dataclass, field
 from math import floor, inf
+from typing import Any
+
+from rules import schedules
+from rules.schedules import Due
 
 CACHE_AGE = 5_000
+RECKON_AGAIN = 5_000
 CLOCK_OFF = 1_000
 AHEAD = 20
 GAP = 1_000
@@ -58,6 +64,11 @@ class Heart:
     misses: int = 1
     max_runtime: int | None = None
     resume_on_ping: bool = False
+    schedule: str = ""
+    timezone: str = "UTC"
+    early: int = 60
+    recover_after: int = 1
+    rev: int = 1
     status: str = "pending"
     deadline: float = inf
     settle_at: int | None = None
@@ -69,6 +80,10 @@ class Heart:
     excused_to: int = 0
     edited: int = 0
     resume_at: int | None = None
+    good: int = 0  # pings since the incident was opened
+    slot: int | None = None  # that is owed, and
+    due: int | None = None  # when its silence is an incident
+    slot_from: int | None = None  # owed are the slots from here on, but nobody has reckoned them
 
     def __post_init__(self) -> None:
         self.since = self.created = self.now
@@ -84,9 +99,14 @@ class Heart:
     @property
     def ping(self) -> int:
         """last ping = deadline - span holds for a live, unmarked deadline and is never later than now."""
-        if self.deadline == inf or self.deadline % 1:
+        if self.deadline == inf or self.deadline % 1 or self.schedule:
             return self.stored_ping
         return max(self.stored_ping, min(int(self.deadline) - self.span, self.now))
+
+    @property
+    def timing(self) -> Any:
+        """What an edit must change to move a deadline."""
+        return (self.schedule, self.timezone, self.misses, self.grace) if self.schedule else self.span
 
     @property
     def live(self) -> bool:
@@ -111,9 +131,31 @@ class Heart:
         self.deadline = deadline
         return True
 
+    def is_stale(self, signal: str, rev: int) -> bool:
+        """The node that sent it knows other settings, and it matters."""
+        return bool(self.schedule) and signal in {"success", "fail"} and rev != self.rev
+
     def arrive(self, signal: str, at: int, rid: str = "") -> None:
-        if signal != "log":
+        if signal not in {"log", "ignored"}:
+            self.owed_next = self.after_ping(at)
             getattr(self, signal)(min(at, self.now + AHEAD), rid)
+
+    def after(self, at: int) -> Due:
+        """From a moment on, nothing before it being owed."""
+        if self.schedule:
+            return schedules.due(self.schedule, self.timezone, at, grace=self.grace, misses=self.misses)
+        return Due(at + self.period * 1000, at + self.span)
+
+    def credited(self, at: int) -> Due | None:
+        settings = {"grace": self.grace, "misses": self.misses, "early": self.early}
+        return schedules.credited(self.schedule, self.timezone, at, **settings)
+
+    def after_ping(self, at: int) -> Due:
+        due = self.after(at)
+        owes_none = self.status in {"down", "paused"} and min(at, self.now + AHEAD) > self.since
+        if self.schedule and (owes_none or self.slot == due.slot):
+            return self.credited(at) or due
+        return due
 
     def is_later(self, at: int) -> bool:
         newest = max(self.ping, self.failed)
@@ -132,30 +174,48 @@ class Heart:
             self.runs = {name: run for name, run in self.runs.items() if at < run[0]}
 
     def success(self, at: int, rid: str) -> None:
-        later, in_time = self.is_later(at), at + self.span > self.now
+        deadline = self.owed_next.deadline
+        later, in_time = self.is_later(at), deadline > self.now
         self.finish(at, rid)
         revives = later and in_time and (self.status != "paused" or self.resume_on_ping)
         if self.status == "up" and self.deadline < inf:
-            if later and at + self.span > self.deadline:
-                self.deadline = at + self.span
+            if later and self.slot_from is None and deadline > self.deadline:
+                self.owe(at)
+                self.deadline = deadline
                 return
             if later:
                 self.stored_ping, self.excuses = at, 0
-            if self.deadline > self.now + self.span + CLOCK_OFF and in_time:  # a clock had jumped
-                self.grant(self.now + self.span)
+            if not self.schedule and self.deadline > self.now + self.span + CLOCK_OFF and in_time:  # a clock had jumped
+                self.grant(self.now)
         elif self.status == "up":
+            if self.schedule and deadline > (self.due or 0):
+                self.owe(at)
             self.stored_ping = max(self.stored_ping, at)
             self.unpark()
-        elif revives:
-            if self.status == "down":
-                incident = self.incidents[-1]
-                void = incident.cause != "failure" and at <= self.since and not incident.failure_joined
-                self.close("void" if void else "resolved", "ping")
+        elif revives and not (self.status == "down" and self.needs_more(at)):
             self.stored_ping, self.status, self.since = max(self.ping, at), "up", at
             self.resume_at = None
+            if self.slot_from is not None and at >= self.slot_from:
+                self.slot_from = None
+            self.owe(at)
             self.unpark()
         elif self.status != "pending":
             self.stored_ping = max(self.ping, at)
+
+    def owe(self, at: int) -> None:
+        if self.schedule and self.slot_from is None:
+            self.slot, self.due = self.owed_next.slot, self.owed_next.deadline
+            self.stored_ping = max(self.stored_ping, at)
+
+    def needs_more(self, at: int) -> bool:
+        """Closes the incident, unless more good pings must come before that."""
+        incident = self.incidents[-1]
+        void = incident.cause != "failure" and at <= self.since and not incident.failure_joined
+        if not void and self.good + 1 < self.recover_after:
+            self.good += 1
+            return True
+        self.close("void" if void else "resolved", "ping")
+        return False
 
     def start(self, at: int, rid: str) -> None:
         due = at + self.longest
@@ -170,7 +230,7 @@ class Heart:
     def fail(self, at: int, rid: str) -> None:
         self.finish(at, rid)
         if self.status != "paused" and self.is_later(at):
-            self.failed = at
+            self.failed, self.good = at, 0
             if self.status == "down":
                 self.incidents[-1].failure_joined = True
             else:
@@ -194,33 +254,63 @@ class Heart:
         self.resume_at, self.since, self.excuses = None, self.now, 0
         self.status = "up" if self.ping or self.failed else "pending"
         if self.status == "up":
-            self.grant(self.now + self.span)
+            self.grant(self.now)
 
-    def edit(self, **settings: int) -> None:
-        old_span, old, ping = self.span, self.deadline, self.ping
+    def edit(self, **settings: Any) -> None:
+        old_timing, old_span, old, ping = self.timing, self.span, self.deadline, self.ping
+        had_schedule, unreckoned = self.schedule, self.slot_from is not None
         for name, value in settings.items():
             setattr(self, name, value)
-        if self.span == old_span:
+        self.rev += 1
+        if self.timing == old_timing:
             return
         self.stored_ping, self.edited, self.settle_at = ping, self.now, self.now + CACHE_AGE
-        if old < inf:
+        if self.schedule:
+            self.slot_from = self.now
+        else:
+            self.slot = self.due = self.slot_from = None
+        if old < inf and (self.schedule or unreckoned):
+            self.grant(self.now)
+        elif old < inf:
             old = floor(old)
-            self.deadline = max(old - old_span + self.span, min(old, self.now + self.span)) + 0.5
+            start = ping if had_schedule else old - old_span
+            self.deadline = max(start + self.span, min(old, self.now + self.span)) + 0.5
 
     # What time does
 
-    def sweep(self) -> None:
+    def sweep(self) -> bool:
+        """True: its slots are to be reckoned."""
         if not self.live or self.world.pulse is None or self.deadline >= self.world.pulse:
-            return
+            return False
+        if self.slot_from is not None:
+            self.deadline = self.now + RECKON_AGAIN + 0.5
+            return True
         period, grace = self.period * 1000, self.grace * 1000
         listening_from = self.deadline - grace - (self.misses - 1) * period - min(period, max(grace, 300_000))
+        if self.schedule:
+            listening_from = (self.deadline if self.slot is None else self.slot) - self.early * 1000
         excuses = self.excuses if self.deadline % 1 else 0
         heard_again = self.world.deaf(listening_from, self.deadline)
         if heard_again is not None and heard_again > self.excused_to and excuses < 3:
             self.excuses, self.excused_to = excuses + 1, heard_again
-            self.grant(max(heard_again, self.edited) + self.span)
+            self.grant(max(heard_again, self.edited))
         else:
             self.open(floor(self.deadline), "silence")
+        return False
+
+    def owed(self) -> Due:
+        """After a grant: the slots from then on, or from a ping that came since, but none that was met early."""
+        since, ping = self.slot_from or 0, self.stored_ping
+        ahead = self.after(ping).slot
+        met_early = ahead == self.after(since).slot if ping >= since else ahead != self.slot
+        found = [self.credited(at) for at in (self.excused_to, ping if met_early else 0) if at]
+        return max([self.after(max(since, ping)), *(due for due in found if due)], key=lambda due: due.slot)
+
+    def reckon(self) -> None:
+        due = self.owed()
+        self.slot, self.due, self.slot_from = due.slot, due.deadline, None
+        if self.status == "up" and not self.runs:
+            self.deadline = due.deadline + 0.5
 
     def timers(self) -> None:
         timers = [(due, "overdue", rid) for rid, (_, due) in self.runs.items()]
@@ -241,12 +331,13 @@ class Heart:
         heard_again = self.world.deaf(started, due)
         if heard_again is not None:
             if self.status == "up" and not self.runs:
-                self.grant(max(self.ping, heard_again) + self.span)
+                self.grant(max(self.ping, heard_again))
         elif self.status != "down":
             self.open(due, "overrun")
 
     def clamp(self) -> None:
         """After a backward step nothing lies further in the future than if it had just happened."""
+        reckoned_ahead = max(self.ping, self.slot_from or 0) > self.now
         self.stored_ping = min(self.ping, self.now)
         self.failed, self.edited = min(self.failed, self.now), min(self.edited, self.now)
         self.excused_to, self.since = min(self.excused_to, self.now), min(self.since, self.now)
@@ -255,22 +346,35 @@ class Heart:
         }
         if self.settle_at is not None:
             self.settle_at = min(self.settle_at, self.now + CACHE_AGE)
-        if inf > self.deadline > self.now + self.span:
-            self.grant(self.now + self.span)
+        if self.schedule:
+            if reckoned_ahead and self.deadline < inf:
+                self.grant(self.now)
+            elif reckoned_ahead:
+                self.slot_from = self.now
+        elif inf > self.deadline > self.now + self.span:
+            self.grant(self.now)
 
     # The words they are made of: whoever parks or grants stores the last ping
 
     def park(self) -> None:
         self.stored_ping, self.deadline = self.ping, inf
 
-    def grant(self, until: int) -> None:
-        self.stored_ping, self.deadline = self.ping, until + 0.5
+    def grant(self, since: int) -> None:
+        self.stored_ping = self.ping
+        if self.schedule:
+            self.slot_from, self.deadline = since, self.now + 0.5
+        else:
+            self.deadline = since + self.span + 0.5
 
     def unpark(self) -> None:
         if self.status == "up" and self.deadline == inf and not self.runs:
-            self.deadline = self.ping + self.span
-            if self.deadline <= self.now:
-                self.deadline = self.now + self.span + 0.5
+            deadline = self.ping + self.span
+            if self.schedule:
+                deadline = self.due if self.due is not None and self.slot_from is None else 0
+            if deadline > self.now:
+                self.deadline = deadline
+            else:
+                self.grant(self.now if self.slot_from is None else self.slot_from)
 
     def open(self, at: int, cause: str) -> None:
         known = {incident.opened for incident in self.incidents}
@@ -282,3 +386,4 @@ class Heart:
 
     def close(self, status: str, resolution: str) -> None:
         self.incidents[-1].status, self.incidents[-1].resolution = status, resolution
+        self.good = 0

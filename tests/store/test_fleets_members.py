@@ -1,4 +1,4 @@
-"""members.lua and the hot path: who joins, who returns, who fails, and what late or repeated batches change: nothing."""
+"""members.lua and the hot path: who joins, returns or fails, and what late or repeated batches change: nothing."""
 
 import pytest
 

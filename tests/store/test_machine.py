@@ -20,13 +20,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ingest.meaning import reckon
 from rules import tokens
 from store import changes, deadlines, deliveries, heartbeats, notifications
 from store.arrivals import Lane, Ping
 from store.changes import Changes, Known
 from store.database import GROUP, Database, opened
 from store.records import Settings
-from tests.conftest import T0, TEST_CLOCK, Sockets, clean
+from tests.conftest import TEST_CLOCK, Sockets, clean
 from tests.store.model import CACHE_AGE, Heart, World
 
 T = TypeVar("T")
@@ -34,6 +35,19 @@ T = TypeVar("T")
 CHANNEL = "c1"
 LEASE_MS = 20_000
 HEARTS = 2
+START = 1_806_194_400_000  # 28 March 2027, 00:40 UTC: in 20 minutes the clocks in Berlin jump from 02:00 to 03:00
+FOR_EVER = 20 * 86_400_000  # ms; longer than whatever is granted, in days with one slot
+
+#: A schedule and its zone; none of them: a period.
+PERIOD = ("", "UTC")
+SCHEDULES = (
+    ("*/3 * * * *", "UTC"),
+    ("0 * * * *", "UTC"),
+    ("*/20 * * * *", "Europe/Berlin"),
+    ("30 2 * * *", "Europe/Berlin"),  # skipped on that day
+    ("*:0/7:30", "Europe/Berlin"),  # OnCalendar
+    ("*:*:0/10", "UTC"),
+)
 
 who = st.integers(0, HEARTS - 1)
 nodes = st.integers(0, 2)
@@ -43,6 +57,10 @@ pauses = st.sampled_from([0, 1, 1_000, 5_000, 20_000])
 spells = st.sampled_from([1, 900, 3_000, 8_000, 31_000, 61_000, 200_000, 900_000])
 periods = st.sampled_from([10, 60, 300, 1_000])
 graces = st.sampled_from([1, 30, 400])
+misses = st.sampled_from([1, 1, 3])
+plans = st.sampled_from([PERIOD] * 6 + [*SCHEDULES])
+earliness = st.sampled_from([60, 60, 0, 600])
+goods = st.sampled_from([1, 1, 2, 3])
 
 
 @dataclass
@@ -61,6 +79,7 @@ class Node:
 class Batch:
     node: Node
     ping: Ping
+    known: Known
     deadline: int | None  # None: for arrive.lua
 
 
@@ -78,7 +97,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
-        self.world = World(T0)
+        self.world = World(START)
         self.hearts: list[Heart | None] = [None] * HEARTS
         self.gone: list[str] = []
         self.all_incidents: list[str] = []
@@ -90,6 +109,7 @@ class Machine(RuleBasedStateMachine):
         self.repeatable: set[str] = set()  # what a crash between sending and noting may say once more
         self.tellings: list[Telling] = []
         self.notifiers = 0
+        self.hanging: list[deadlines.Swept] = []
         self.do(self.begin())
 
     # Every call to Redis of one example runs on one loop
@@ -138,19 +158,35 @@ class Machine(RuleBasedStateMachine):
         if self.world.walking:
             self.world.walking = False
             self.each(Heart.clamp)
-        await deadlines.sweep(self.db, self.shard)
-        self.each(Heart.sweep)
+        await self.reckon(await self.sweep())
         await deadlines.timers(self.db, self.shard)
         self.each(Heart.timers)
         await deadlines.chores(self.db, self.shard)
 
-    def each(self, act: Callable[[Heart], None]) -> None:
+    async def sweep(self, sweepers: int = 1) -> list[deadlines.Swept]:
+        swept = await asyncio.gather(*(deadlines.sweep(self.db, self.shard) for _ in range(sweepers)))
+        handed_out = {heart.id for heart in self.each(Heart.sweep)}
+        assert {heartbeat for each in swept for heartbeat, _, _ in each.unreckoned} == handed_out
+        return swept
+
+    async def reckon(self, swept: list[deadlines.Swept]) -> None:
+        unreckoned = [each.unreckoned for each in swept]
+        assert not any(await asyncio.gather(*(deadlines.reckon(self.db, self.shard, each) for each in unreckoned)))
+        reckoned = {heartbeat for each in unreckoned for heartbeat, _, _ in each}
+        for heart in self.hearts:
+            if heart is not None and heart.id in reckoned:
+                heart.reckon()
+
+    def each(self, act: Callable[[Heart], bool | None]) -> list[Heart]:
+        """Those that answered True."""
+        found = []
         for heart in self.hearts:
             if heart is not None:
                 before = len(heart.incidents)
-                act(heart)
+                found += [heart] if act(heart) else []
                 for incident in heart.incidents[before:]:
                     self.judge_alarm(heart, incident.cause, incident.opened)
+        return found
 
     def judge_alarm(self, heart: Heart, cause: str, opened_at: int) -> None:
         assert cause != "silence" or self.pinged.get(heart.id, 0) <= opened_at, "silence, though it pinged in time"
@@ -183,7 +219,7 @@ class Machine(RuleBasedStateMachine):
         node.last_at = at
         ping = Ping(heart, at, signal, rid=rid, output=b"\xff" * 40)
         plain = signal == "success" and not rid and known.up
-        return Batch(node, ping, at + known.span_ms if plain else None)
+        return Batch(node, ping, known, at + known.span_ms if plain else None)
 
     async def write(self, batch: Batch) -> None:
         """Sends a batch as the node does: one ZADD, and arrive.lua where that was not enough."""
@@ -194,28 +230,45 @@ class Machine(RuleBasedStateMachine):
             moved = not await batch.node.lane.commit([(ping, batch.deadline)])
             assert moved == (heart is not None and heart.push(batch.deadline))
             if moved:
-                if heart is not None and batch.deadline >= ping.at + heart.span:
+                if heart is not None and batch.deadline >= ping.at + heart.span and not heart.schedule:
                     self.accepted(heart, ping.at)
                 return
             signal = "plain"
         now = self.world.now
         at = now if ping.at > now + 1000 else ping.at  # the node measures its clock anew
         judged = Ping(ping.heartbeat, at, signal, rid=ping.rid, output=ping.output)
-        (answer,) = await batch.node.lane.judge([judged], sure=True)
+        answer, known = await self.judged(batch.node, judged, batch.known)
         assert answer in {"up", "parked", "unknown"}
         if heart is None:
             assert answer == "unknown"
             return
         heart.arrive("success" if signal == "plain" else signal, at, ping.rid)
         assert (answer == "up") == (heart.status == "up" and heart.live)
-        batch.node.cache.setdefault(heart.id, Known("", heart.span, up=False)).up = answer == "up"
+        known.up = answer == "up" and known.rules is None
         if signal in {"plain", "success"}:
             self.accepted(heart, at)
+
+    async def judged(self, node: Node, ping: Ping, known: Known) -> tuple[str, Known]:
+        """What arrive.lua says at last, and what the node then knows."""
+        heart = next((h for h in self.hearts if h is not None and h.id == ping.heartbeat), None)
+        for _ in range(2):
+            reckon(ping, known)
+            rev = known.rules.rev if known.rules else 0
+            (answer,) = await node.lane.judge([ping], sure=True)
+            signal = "success" if ping.signal == "plain" else ping.signal
+            assert (answer == "stale") == (heart is not None and heart.is_stale(signal, rev))
+            if answer != "stale":
+                break
+            node.cache.pop(ping.heartbeat, None)
+            found = await self.known(node, ping.heartbeat)
+            assert found is not None
+            known = found
+        return answer, known
 
     def accepted(self, heart: Heart, at: int) -> None:
         at = min(at, self.world.now)
         if heart.status == "up":
-            self.pinged[heart.id] = max(self.pinged.get(heart.id, 0), at + heart.span)
+            self.pinged[heart.id] = max(self.pinged.get(heart.id, 0), heart.after(at).deadline)
 
     @rule(number=who, node=nodes, after=pauses, late=lateness, times=st.sampled_from([1, 1, 2]))
     def plain_ping(self, number: int, node: int, after: int, late: int, times: int) -> None:
@@ -229,7 +282,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         number=who, node=nodes, after=pauses, rid=rids, late=lateness, times=st.sampled_from([1, 1, 2]),
-        signal=st.sampled_from(["success", "success", "start", "fail", "log"]),
+        signal=st.sampled_from(["success", "success", "start", "fail", "log", "ignored"]),
     )  # fmt: skip
     def signal(self, number: int, node: int, signal: str, *, after: int, rid: str, late: int, times: int) -> None:
         self.do(self.listen(after))
@@ -262,27 +315,39 @@ class Machine(RuleBasedStateMachine):
 
     # People
 
-    @initialize(period=periods, grace=graces, misses=st.sampled_from([1, 1, 3]))
-    def they_ping_already(self, period: int, grace: int, misses: int) -> None:
+    @initialize(period=periods, grace=graces, misses=misses, plan=plans)
+    def they_ping_already(self, period: int, grace: int, misses: int, plan: tuple[str, str]) -> None:
         for number in range(HEARTS):
-            self.create(number, period, grace, misses, None, resume_on_ping=number > 0)
+            schedule, timezone = plan if number else PERIOD
+            self.create(
+                number,
+                {"period": period, "grace": grace, "misses": misses, "schedule": schedule, "timezone": timezone},
+                resume_on_ping=number > 0,
+            )
             self.send(number, 0, "success")
 
     @rule(
-        number=who, period=periods, grace=graces, misses=st.sampled_from([1, 1, 3]),
-        max_runtime=st.sampled_from([None, 20, 2_000]), resume_on_ping=st.booleans(),
+        number=who,
+        chosen=st.fixed_dictionaries({
+            "period": periods, "grace": graces, "misses": misses, "early": earliness, "recover_after": goods,
+            "max_runtime": st.sampled_from([None, 20, 2_000]),
+        }),
+        plan=plans, resume_on_ping=st.booleans(),
     )  # fmt: skip
-    def create(self, number: int, period: int, grace: int, misses: int, max_runtime: int | None, *,
-               resume_on_ping: bool) -> None:  # fmt: skip
+    def a_new_one(self, number: int, chosen: dict[str, Any], plan: tuple[str, str], *, resume_on_ping: bool) -> None:
+        schedule, timezone = plan
+        self.create(number, chosen | {"schedule": schedule, "timezone": timezone}, resume_on_ping=resume_on_ping)
+
+    def create(self, number: int, chosen: dict[str, Any], *, resume_on_ping: bool) -> None:
         if self.hearts[number] is not None:
             return
         token = tokens.new_token()
+        chosen = chosen | {"resume_on_ping": resume_on_ping}
         for _ in range(2):
             created = self.do(heartbeats.create(self.db, Settings(
-                name=f"Имя {number}", period=period, grace=grace, misses=misses, max_runtime=max_runtime,
-                resume_on_ping=resume_on_ping, tags=("x", f"y{number}"),
+                name=f"Имя {number}", tags=("x", f"y{number}"), **chosen,
             ), token=token))  # fmt: skip
-        self.hearts[number] = Heart(created.id, self.world, period, grace, misses, max_runtime, resume_on_ping)
+        self.hearts[number] = Heart(created.id, self.world, **chosen)
 
     @rule(number=who, after=st.sampled_from([None, 5_000, 100_000]), times=st.sampled_from([1, 2]))
     def pause(self, number: int, after: int | None, times: int) -> None:
@@ -299,21 +364,29 @@ class Machine(RuleBasedStateMachine):
                 self.do(heartbeats.resume(self.db, heart.id))
                 heart.resume()
 
-    @rule(number=who, period=periods, grace=graces, misses=st.sampled_from([1, 1, 3]), times=st.sampled_from([1, 2]))
-    def edit(self, number: int, period: int, grace: int, misses: int, times: int) -> None:
+    @rule(
+        number=who,
+        change=st.fixed_dictionaries({}, optional={
+            "period": periods, "grace": graces, "misses": misses, "early": earliness, "recover_after": goods,
+        }),
+        plan=st.one_of(st.none(), plans), times=st.sampled_from([1, 2]),
+    )  # fmt: skip
+    def edit(self, number: int, change: dict[str, Any], plan: tuple[str, str] | None, times: int) -> None:
         if heart := self.heart(number):
+            if plan is not None:
+                change = change | {"schedule": plan[0], "timezone": plan[1]}
             alarming = heart.deadline <= self.world.now
-            change = {"period": period, "grace": grace, "misses": misses}
             for _ in range(times):
                 self.do(heartbeats.edit(self.db, heart.id, change))
                 heart.edit(**change)
-            self.pinged[heart.id] = min(self.pinged.get(heart.id, 0), self.world.now + heart.span)
+            self.pinged[heart.id] = min(self.pinged.get(heart.id, 0), heart.after(self.world.now).deadline)
             assert alarming or heart.deadline > self.world.now
 
     @rule(number=who, name=st.sampled_from(["Жук", "жаба", "zed"]), tags=st.sampled_from([(), ("x",), ("x", "z")]))
     def rename(self, number: int, name: str, tags: tuple[str, ...]) -> None:
         if heart := self.heart(number):
             self.do(heartbeats.edit(self.db, heart.id, {"name": name, "tags": tags}))
+            heart.edit()
 
     @rule(number=who)
     def delete(self, number: int) -> None:
@@ -373,14 +446,40 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def two_sweepers_at_once(self) -> None:
         async def race() -> None:
-            shard = self.shard
-            await asyncio.gather(*(deadlines.sweep(self.db, shard) for _ in range(2)))
-            self.each(Heart.sweep)
-            await asyncio.gather(*(deadlines.timers(self.db, shard) for _ in range(2)))
+            await self.reckon(await self.sweep(2))
+            await asyncio.gather(*(deadlines.timers(self.db, self.shard) for _ in range(2)))
             self.each(Heart.timers)
 
         if not self.world.walking:
             self.do(race())
+
+    @rule()
+    def a_sweeper_dies_before_it_has_reckoned(self) -> None:
+        async def die() -> None:
+            await self.hear_on()
+            await self.sweep()
+
+        if not self.world.walking:
+            self.do(die())
+
+    @rule()
+    def a_sweeper_hangs_before_it_has_reckoned(self) -> None:
+        if not self.world.walking:
+            self.hanging += self.do(self.sweep())
+
+    @precondition(lambda self: self.hanging)
+    @rule()
+    def it_goes_on(self) -> None:
+        """With what it was given, if nothing has happened since; else its answer is left alone."""
+
+        async def go_on() -> None:
+            for id_, rev, since in self.hanging.pop(0).unreckoned:
+                heart = next((heart for heart in self.hearts if heart is not None and heart.id == id_), None)
+                await deadlines.reckon(self.db, self.shard, [(id_, rev, since)])
+                if heart is not None and (heart.rev, heart.slot_from) == (rev, since):
+                    heart.reckon()
+
+        self.do(go_on())
 
     # Notifiers
 
@@ -485,13 +584,19 @@ class Machine(RuleBasedStateMachine):
             record = await heartbeats.get(db, heart.id)
             held = hash_.get("held")
             found = {
-                "status": record.stored_status, "since": record.since, "deadline": record.deadline or inf,
+                "status": record.stored_status, "since": record.since,
+                "deadline": scores[heart.id] if held is None else float(held), "rev": record.rev,
+                "slot, due": tuple(hash_.get(name) for name in ("slot", "due", "slot_from", "good")),
                 "last ping": min(record.last_ping_at or 0, self.world.now), "failed": record.last_fail_at or 0,
                 "runs": {key[4:]: int(value) for key, value in hash_.items() if key.startswith("run:")},
                 "held": held is not None, "resume_at": record.resume_at, "incident": record.incident,
             }  # fmt: skip
             wanted = {
-                "status": heart.status, "since": heart.since, "deadline": heart.deadline,
+                "status": heart.status, "since": heart.since, "deadline": heart.deadline, "rev": heart.rev,
+                "slot, due": tuple(
+                    None if value is None else str(value)
+                    for value in (heart.slot, heart.due, heart.slot_from, heart.good or None)
+                ),
                 "last ping": min(heart.ping, self.world.now), "failed": heart.failed,
                 "runs": {rid: start for rid, (start, _) in heart.runs.items()},
                 "held": heart.deadline < inf and not heart.live, "resume_at": heart.resume_at,
@@ -499,6 +604,8 @@ class Machine(RuleBasedStateMachine):
             }  # fmt: skip
             differ = {name: (found[name], wanted[name]) for name in found if found[name] != wanted[name]}
             assert not differ, differ
+            if heart.slot_from is not None and heart.deadline < inf:
+                assert (record.slot, record.deadline) == (heart.owed().slot, heart.owed().deadline)
             expected_timers |= {f"overdue:{heart.id}:{rid}": due for rid, (_, due) in heart.runs.items()}
             if heart.settle_at is not None:
                 expected_timers[f"settle:{heart.id}"] = heart.settle_at
@@ -544,7 +651,7 @@ class Machine(RuleBasedStateMachine):
     async def everything_alarms_in_the_end(self) -> None:
         """Nobody pings any more, and we hear all the time: whoever is up goes down."""
         self.pinged.clear()
-        await self.listen(100_000_000)  # excuses, and deadlines that were written by a clock that had jumped
+        await self.listen(FOR_EVER)  # excuses, and deadlines that were written by a clock that had jumped
         for heart in self.hearts:
             assert heart is None or heart.status != "up"
         await self.compare()
