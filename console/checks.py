@@ -1,13 +1,14 @@
 """What a request names that only the store, or another field, can confirm. All raise Invalid."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from console.errors import Invalid
 from console.routing import Context
 from rules import schedules
 from store import channels
 
-ANY_SCHEDULE = "* * * * *"  # a time zone is checked even where it does not count yet
+ANY_SCHEDULE: Final = "* * * * *"  # a time zone is checked even where it does not count yet
 
 
 async def channels_exist(context: Context, wanted: Sequence[str] | None) -> None:

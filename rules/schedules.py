@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from heapq import merge
+from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -86,7 +87,7 @@ def check(expression: str, timezone: str) -> None:
 
 def slots(expression: str, timezone: str, after_ms: int, count: int) -> list[int]:
     """The next `count` slots strictly after `after_ms`, ascending; fewer only when the schedule ends (in 2200)."""
-    return [slot * 1000 for slot in _calendar(expression, timezone).after(after_ms // 1000, count)]
+    return [slot * 1000 for slot in islice(_calendar(expression, timezone).walk(after_ms // 1000), count)]
 
 
 def due(expression: str, timezone: str, at_ms: int, *, grace: int, misses: int = 1) -> Due:

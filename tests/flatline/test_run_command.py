@@ -435,7 +435,7 @@ async def test_nor_does_it_if_it_talks_faster_than_anybody_listens(sink: HttpSin
     process = await start("run", url_of(sink), "--", sys.executable, "-c", script, stdout=theirs)
     os.close(theirs)
     async with asyncio.timeout(PATIENCE_S):
-        while await asyncio.to_thread(os.read, ours, 4096):
+        while await asyncio.to_thread(os.read, ours, 512):
             pass
         assert await process.wait() == 4
 
