@@ -23,6 +23,7 @@ FOR_ONE: Final = frozenset({signal.SIGUSR1, signal.SIGUSR2})  # they end whoever
 LINGER_S: Final = 2.0  # after the command's end, for what it left behind with its output still open
 PIPE_MAX: Final = 1_048_576  # bytes that a pipe may still hold then, on any system
 
+#: What Python sets LC_CTYPE to where no locale is set, as under cron (PEP 538).
 COERCED: Final = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
 
 Process = subprocess.Popen[bytes]
@@ -40,6 +41,7 @@ def run(command: Sequence[str], output: Output | None, *, begun: Callable[[], No
     piped = None if output is None else subprocess.PIPE
     # One pipe for both, where both lead to the same place, keeps the lines in order.
     together = piped and os.path.sameopenfile(1, 2)
+    ended, end = os.pipe()
     child = subprocess.Popen(  # noqa: S603 - running it is what we are for
         command,
         bufsize=0,
@@ -50,7 +52,6 @@ def run(command: Sequence[str], output: Output | None, *, begun: Callable[[], No
         env=_environment(),
     )
     relay.follow(child)
-    ended, end = os.pipe()
     pumps = [
         threading.Thread(target=_pump, args=(stream, sink, output, ended), daemon=True)
         for sink, stream in ((1, child.stdout), (2, child.stderr))
@@ -173,7 +174,7 @@ def _open_standard_streams() -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without the LC_CTYPE that Python adds for itself where no locale is set, as under cron (PEP 538)."""
+    """Ours, without what Python added for itself."""
     environ = dict(os.environ)
     if sys.flags.utf8_mode and "PYTHONUTF8" not in environ and environ.get("LC_CTYPE") in COERCED:
         del environ["LC_CTYPE"]

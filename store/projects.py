@@ -20,18 +20,20 @@ from store.errors import Unavailable
 from store.keys import DEFAULT_PROJECT
 from store.records import Settings
 
-TRIES: Final = 8  # a derived token may be in use by a heartbeat that was given another slug since
-SAME_SLUG_MAX: Final = 10  # entries looked at; two are already ambiguous
+TRIES: Final = 100  # a derived token may be in use by a heartbeat that was given another slug since
+SAME_SLUG_MAX: Final = 100  # entries looked at; two are already ambiguous, but most may be what crashes left
 
 
 async def ping_key(db: Database, project: str = DEFAULT_PROJECT) -> str:
     """The project's ping key, made when it is first asked for."""
     key = await db.execute("HGET", keys.project(project), "ping_key")
     if key is None:
-        await db.execute("HSETNX", keys.project(project), "ping_key", tokens.new_ping_key())
+        drawn = tokens.new_ping_key()
+        await db.execute("HSET", keys.PING_KEYS, drawn, f"project {project}")  # first: a key that is shown must work
+        if not await db.execute("HSETNX", keys.project(project), "ping_key", drawn):
+            await db.execute("HDEL", keys.PING_KEYS, drawn)
         key = await db.execute("HGET", keys.project(project), "ping_key")
     text: str = key.decode()
-    await db.execute("HSET", keys.PING_KEYS, text, f"project {project}")
     return text
 
 
@@ -45,9 +47,18 @@ async def rotate(db: Database, project: str = DEFAULT_PROJECT) -> str:
 
 
 async def owners(db: Database, ping_keys: Sequence[str]) -> list[tuple[str, str] | None]:
-    """To whom ping keys belong: ("project", name), ("fleet", id) or None."""
-    found = await db.execute("HMGET", keys.PING_KEYS, *ping_keys)
-    return [None if owner is None else _owner(owner.decode()) for owner in found]
+    """To whom ping keys belong: ("project", name), ("fleet", id) or None.
+
+    A project's key counts only while the project has that one: a rotation may have died half-way, or met another.
+    """
+    texts = await db.execute("HMGET", keys.PING_KEYS, *ping_keys)
+    found = [None if text is None else _owner(text.decode()) for text in texts]
+    names = [owner[1] for owner in found if owner and owner[0] == "project"]
+    current = iter(await db.pipeline([("HGET", keys.project(name), "ping_key") for name in names]))
+    return [
+        None if owner and owner[0] == "project" and next(current) != key.encode() else owner
+        for key, owner in zip(ping_keys, found, strict=True)
+    ]
 
 
 async def with_slugs(db: Database, wanted: Sequence[tuple[str, str]]) -> list[list[str]]:
@@ -83,9 +94,12 @@ async def provision(db: Database, project: str, slug: str, *, period: int | None
     for number in range(TRIES):
         drawn = hmac.digest(secret, f"{project}/{slug}/{number}".encode(), hashlib.sha256)
         token = tokens.from_bytes(drawn[:16])
+        heartbeat = tokens.id_of(token)
+        if await db.execute("HGET", db.shard(heartbeat).heartbeat(heartbeat), "slug") not in {None, slug.encode()}:
+            continue  # before anything is written: else each ping would leave entries that point nowhere
         made = await heartbeats.put(db, settings, token, project)
         if made is not None:
-            return Provisioned(tokens.id_of(token), made)
+            return Provisioned(heartbeat, made)
     raise Unavailable("no free heartbeat id was found")
 
 

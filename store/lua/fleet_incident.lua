@@ -1,6 +1,6 @@
 -- The last step of a look at a fleet, on its home shard: opens its incident, brings the count up to date, or closes it.
--- What people must hear of is noted in the same script, an opening or an end in the outbox, growth as a chore, so whoever
--- looks may die at any point.
+-- What people must hear of is noted in the same script, so whoever looks may die at any point: an opening or an end in
+-- the outbox, growth as a chore.
 -- ARGV: fleet, number of the look (fleet_look.lua), silent members over all shards, of these by their own word, oldest
 --   since in ms ('' = none), then up to 20 of their slugs
 -- Returns the fleet's latest incident; '' = none, or a newer look was faster.

@@ -1,5 +1,5 @@
--- The second step of a look at a fleet, on each shard: how many are silent. Who falls silent after this is told anew, so
--- the flag goes before the count.
+-- The second step of a look at a fleet, on each shard: how many are silent. Who falls silent after this is told anew,
+-- so the flag goes before the count.
 -- ARGV: fleet
 -- Returns {silent, of these by their own word, oldest since in ms ('' = none), then up to 20 slugs, the oldest first}
 local EXAMPLES = 20

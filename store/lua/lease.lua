@@ -1,10 +1,10 @@
 -- Decides what one channel must be told now about each incident, and reserves the telling: nobody else tells it until
 -- the lease ends, and then a chore makes somebody look again. So a crash repeats at most one message, with the same id.
 -- ARGV: owner, lease in ms, channel, then incidents (at most 100)
--- Returns per incident {word, attempt, count, counted}: opened|grown|resolved|test with the number of this attempt; of a
---   fleet's incident also how many members are silent, as this message must say it, and as of when in ms ('' = it is a
---   heartbeat's); for the word '' = nothing to tell; busy = another owner's lease; wait = the heartbeat's incident
---   before this one is not told to its end yet.
+-- Returns per incident {word, attempt, count, counted}: opened|grown|resolved|test with the number of this attempt; of
+--   a fleet's incident also how many members are silent, as the message must say it, and as of when, ms. Instead of a
+--   word: '' = nothing to tell; busy = another owner's lease; wait = the incident before this one, of the same
+--   heartbeat or fleet, is not told to its end yet.
 local owner, lease_ms, channel = ARGV[1], ARGV[2], ARGV[3]
 local LONG = 3600000 -- ms; the longest Retry-After that we obey
 local answers = {}
@@ -18,18 +18,18 @@ end
 -- Somebody is about to tell it, or will be when he comes to the entry that says so.
 local function unfinished(incident)
   if call('ZSCORE', CHORES, 'retry:' .. incident .. ':' .. channel) then return true end
-  local d = call('HMGET', key('delivery', incident .. ':' .. channel), 'created', 'told', 'given_up', 'told_count')
-  local word = next_word(incident, d[2], d[4])
+  local d = call('HMGET', key('delivery', incident .. ':' .. channel), 'created', 'told', 'given_up')
+  local word = next_word(incident, d[2])
   return d[1] and word and word ~= d[3]
 end
 
 local function lease(incident)
   local delivery = key('delivery', incident .. ':' .. channel)
   local chore = 'retry:' .. incident .. ':' .. channel
-  local d = call('HMGET', delivery, 'told', 'given_up', 'owner', 'leased_until', 'word', 'attempt', 'told_count', 'count')
+  local d = call('HMGET', delivery, 'told', 'given_up', 'owner', 'leased_until', 'word', 'attempt', 'told_count')
   if d[3] and d[3] ~= owner and tonumber(d[4]) > NOW then return {'busy', 0, '', ''} end
   -- Who vanished in the middle of a word may have said it: then the end is told, even of what is void by now.
-  local word = next_word(incident, d[1], d[7]) or d[3] and next_word(incident, d[5], d[8])
+  local word = next_word(incident, d[1], d[7]) or d[3] and next_word(incident, d[5])
   if not word or word == d[2] then return finish(delivery, incident) end
   local previous = call('HGET', key('incident', incident), 'previous')
   if previous and previous ~= '' and unfinished(previous) then

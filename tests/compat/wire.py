@@ -54,6 +54,11 @@ class Connection:
             self._writer.write(data)
             await self._writer.drain()
 
+    async def continued(self) -> bool:
+        """Waits for the 100 that asks for the body."""
+        async with asyncio.timeout(10):
+            return (await self._head())[0] == 100
+
     async def receive(self, *, head: bool = False) -> Reply:
         """`head`: to a HEAD, so its Content-Length speaks of a body that does not come."""
         async with asyncio.timeout(10):

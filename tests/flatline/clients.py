@@ -15,6 +15,8 @@ TOKEN: Final = "3f1c9a52-6b0e-4d27-9c41-0a7be2d5f816"
 PING_KEY: Final = "k3x9q0vb7m2t5w8y1z4a6c"
 PATIENCE_S: Final = 60.0
 
+STARTED: Final[list[Process]] = []
+
 #: Says its id, answers each signal with a line, ends at the first line of stdin with how many it got.
 COUNTER: Final = """
 import os, signal, sys
@@ -48,7 +50,17 @@ async def start(*words: str | bytes, environment: dict[str, str] | None = None, 
     """Start `flatline <words>` apart from whatever terminal the tests have."""
     given = {"stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE, "start_new_session": True, **options}
     base = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
-    return await asyncio.create_subprocess_exec(FLATLINE, *words, env=base | (environment or {}), **given)
+    process = await asyncio.create_subprocess_exec(FLATLINE, *words, env=base | (environment or {}), **given)
+    STARTED.append(process)
+    return process
+
+
+def clear() -> None:
+    """End what a test that failed has left."""
+    while STARTED:
+        process = STARTED.pop()
+        if process.returncode is None:
+            process.kill()
 
 
 async def flatline(

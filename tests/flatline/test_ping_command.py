@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 from pathlib import Path
 
 import aiohttp
@@ -11,7 +12,7 @@ import pytest
 from store import heartbeats, projects
 from store.database import opened
 from store.records import Settings
-from tests.flatline.clients import PING_KEY, TOKEN, Ran, flatline, url_of
+from tests.flatline.clients import PING_KEY, TOKEN, Ran, clear, flatline, url_of
 from tests.ingest.conftest import serving
 from tests.notifier.sinks import Answer, HttpSink, certificate, http_sink
 from tests.system.processes import free_port
@@ -23,6 +24,7 @@ RID = "c0ffee00-1234-4abc-8def-0123456789ab"
 async def sink() -> AsyncIterator[HttpSink]:
     async with http_sink() as server:
         yield server
+        clear()
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ async def test_a_signal_arrives_and_nothing_is_said(sink: HttpSink, options: lis
     assert ran == Ran(0, b"", "")
     (request,) = sink.requests
     assert (request.method, request.path, request.body) == ("POST", f"/ping/{TOKEN}{path}", b"")
-    assert request.headers["User-Agent"].startswith("flatline/")
+    assert request.headers["User-Agent"] == f"flatline/{version('flatline')}"
     assert request.headers["Content-Type"] == "text/plain"
 
 
@@ -321,5 +323,15 @@ async def test_it_loads_nothing_that_a_ping_does_not_need(sink: HttpSink) -> Non
     assert len(sink.requests) == 1
     assert "flatline.client" in loaded
     assert loaded.isdisjoint(
-        {"redis", "starlette", "uvicorn", "pydantic", "aiohttp", "asyncio", "orjson", "subprocess", "flatline.run"}
+        {
+            "redis",
+            "starlette",
+            "uvicorn",
+            "pydantic",
+            "aiohttp",
+            "asyncio",
+            "orjson",
+            "subprocess",
+            "importlib.metadata",
+        }
     )

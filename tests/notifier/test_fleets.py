@@ -155,9 +155,11 @@ async def test_a_fleet_is_not_lost_among_heartbeats_that_are_told_in_one_message
     await office.channel()
     for number in range(6):
         await office.down(f"h{number}")
-    await fall(office, await make_fleet(office.db), 300)
+    fleet = await make_fleet(office.db)
+    await fall(office, fleet, 300)
+    await fleets.look(office.db, fleet.id)
 
-    await tell(office)
+    await office.tell()
 
     folded, alone = sorted(office.told(), key=lambda body: "fleet" in body)
     assert (folded["title"], folded["folded"]["count"]) == ("6 heartbeats are down", 6)
@@ -189,6 +191,23 @@ async def test_more_than_five_fleets_that_come_together_are_one_message(office: 
         told = await office.db.execute("ZRANGE", office.db.shards[0].closed, 0, -1)
         (incident,) = [each.decode() for each in told if each.decode().startswith(fleet.id)]
         assert (await office.delivery(incident, channel)).told == "resolved"
+
+
+async def test_a_message_about_many_fleets_has_another_id_once_one_of_them_has_grown(office: Office) -> None:
+    await office.channel()
+    made = [await make_fleet(office.db, f"fleet {number}") for number in range(6)]
+    for fleet in made:
+        await fall(office, fleet, 1)
+    office.sink.answers.extend([Answer(status=500)] * 2)
+    await tell(office)
+    for growing in (0, 2):
+        await fall(office, made[5], growing)
+        await office.clock.forward(60)
+        await tell(office)
+
+    ids = [request.headers["webhook-id"] for request in office.sink.requests]
+    assert [body["folded"]["count"] for body in office.told()] == [6, 6, 6]
+    assert ids[0] == ids[1] != ids[2]
 
 
 class Killed:

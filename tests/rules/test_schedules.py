@@ -89,6 +89,7 @@ def test_it_is_accepted(expression: str) -> None:
         ("0 0 * * *\n0 12 * * *", "neither five fields of cron nor valid OnCalendar"),
         ("*-02-30", "at least once in any 5 years"),
         ("Mon 02-29", "at least once in any 5 years"),
+        ("Mon 01-01 12:00", "at least once in any 5 years"),  # 2024, 2029, 2035
         ("daily\nMon 02-29", "at least once in any 5 years"),
         ("Sun *-03-25..31 02:30", "at least once in any 5 years"),  # in Berlin always skipped
         ("2031-01-01", "must not name a year"),

@@ -118,7 +118,7 @@ times = st.one_of(
 expressions = st.builds("{}{}{}".format, weekdays, dates, times)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     drawn=st.lists(expressions, min_size=8, max_size=8, unique=True),
     zone=st.sampled_from([zone for zone in ZONES if zone not in LOST]),

@@ -295,6 +295,20 @@ async def test_an_end_by_hand_is_told_to_who_heard_the_beginning(
     assert await db.execute("ZCARD", db.shards[0].open) == 0
 
 
+async def test_a_pause_that_changed_nothing_is_not_told_as_the_end(db: Database, clock: Clock) -> None:
+    fleet = await make_fleet(db)
+    await fall(db, clock, fleet, 1)
+    found = await look(db, fleet)
+    await fleets.pause(db, fleet.id)
+    await fleets.resume(db, fleet.id)
+    slugs = await fall(db, clock, fleet, 2)  # and all that before anybody looked
+    assert (await look(db, fleet)).status == "open"
+    await rise(db, clock, fleet, slugs)
+
+    assert (await look(db, fleet)).resolution == "ping"
+    assert (await incidents.get(db, found.id)).status == "resolved"
+
+
 async def test_the_next_incident_names_the_one_before_and_waits_for_its_end(db: Database, clock: Clock) -> None:
     fleet = await make_fleet(db)
     slugs = await fall(db, clock, fleet, 2)
@@ -365,6 +379,23 @@ async def test_the_silent_of_all_shards_are_one_incident_on_the_home_shard(redis
         assert await deadlines.chores(db, home) == 0
         await fall(db, clock, fleet, 41)
         assert len(await looks_at(db)) == 5  # it had been looked at
+
+
+@pytest.mark.parametrize("by", ["pause", "delete"])
+async def test_an_end_by_hand_does_not_wait_until_it_has_reached_every_shard(redis_url: str, by: str) -> None:
+    async with opened(redis_url, shards=2, clock=TEST_CLOCK) as db:
+        clock = Clock(db)
+        await clock.set(T0)
+        fleet = await make_fleet(db)
+        home = db.shard(fleet.id)
+        await fall(db, clock, fleet, 9)
+        found = await look(db, fleet)
+        await db.run(f"fleet_{by}", home, fleet.id, *([1] if by == "delete" else []))
+
+        assert (await look(db, fleet)).resolution == f"{by}d"
+        await getattr(fleets, by)(db, fleet.id)
+        assert (await look(db, fleet)).id == found.id
+        assert [each.id for each in await all_incidents(db)] == [found.id]
 
 
 Step = tuple[str, int]  # who, which of his steps

@@ -288,6 +288,23 @@ class Machine(RuleBasedStateMachine):
         self.do(self.listen(after))
         self.send(number, node, signal, rid=rid, late=late, times=times)
 
+    @precondition(lambda self: any(heart is not None and heart.schedule for heart in self.hearts))
+    @rule(
+        node=nodes, before=st.sampled_from([-2_000, 0, 1, 500, 4_000, 40_000, 70_000]),
+        times=st.sampled_from([0, 1, 1]), data=st.data(),
+        signal=st.sampled_from(["success", "success", "success", "start", "fail"]),
+    )  # fmt: skip
+    def a_signal_comes_close_to_a_slot(
+        self, node: int, signal: str, before: int, times: int, data: st.DataObject
+    ) -> None:
+        found = [number for number, heart in enumerate(self.hearts) if heart is not None and heart.schedule]
+        number = data.draw(st.sampled_from(found))
+        heart = self.hearts[number]
+        assert heart is not None
+        slot = heart.after(self.world.now + max(before, 0)).slot
+        self.do(self.listen(slot - before - self.world.now))
+        self.send(number, node, signal, times=times)
+
     @rule(number=who, node=nodes, signal=st.sampled_from(["success", "success", "start", "fail"]), rid=rids)
     def a_signal_is_on_its_way(self, number: int, node: int, signal: str, rid: str) -> None:
         self.send(number, node, signal, rid=rid, times=0)
@@ -315,7 +332,7 @@ class Machine(RuleBasedStateMachine):
 
     # People
 
-    @initialize(period=periods, grace=graces, misses=misses, plan=plans)
+    @initialize(period=periods, grace=graces, misses=misses, plan=st.sampled_from(SCHEDULES))
     def they_ping_already(self, period: int, grace: int, misses: int, plan: tuple[str, str]) -> None:
         for number in range(HEARTS):
             schedule, timezone = plan if number else PERIOD
