@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 EPILOG = """\
 start here:
@@ -62,6 +61,8 @@ def _tell(command: str, words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from importlib.metadata import version  # noqa: PLC0415 - client commands do without it
+
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="flatline",

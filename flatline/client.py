@@ -5,13 +5,14 @@
 
 import re
 import ssl
+import sys
 import threading
 import time
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, RemoteDisconnected
-from importlib.metadata import version
 from math import inf
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 from urllib.error import URLError
@@ -96,7 +97,7 @@ def deliver(
         address.of(signal, rid),
         data=body,
         method="POST",
-        headers={"User-Agent": f"flatline/{version('flatline')}", "Content-Type": "text/plain"},
+        headers={"User-Agent": f"flatline/{_version()}", "Content-Type": "text/plain"},
     )
     pauses = iter((*PAUSES_S, inf))
     while True:
@@ -107,6 +108,16 @@ def deliver(
         wait = max(next(pauses), outcome.retry_after)
         if outcome.final or time.monotonic() + wait + TRY_MIN_S > until or abandoned.wait(wait):
             raise outcome
+
+
+def _version() -> str:
+    """Ours, from the name of our metadata's folder: importlib.metadata takes a sixth of a ping's time to load."""
+    for folder in sys.path:
+        for found in Path(folder).glob("flatline-*.dist-info"):
+            return found.stem.removeprefix("flatline-")
+    from importlib.metadata import version  # noqa: PLC0415 - for other ways to install
+
+    return version("flatline")
 
 
 def _within(seconds: float, request: Request) -> Answer | NotDelivered:

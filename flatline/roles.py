@@ -14,11 +14,13 @@ import ingest.app
 import notifier.app
 import sweeper.app
 from console.settings import ConsoleSettings
+from ingest.fast import FastLane
 from ingest.settings import IngestSettings
 from notifier.settings import NotifierSettings
 from runtime import logs
 from runtime.errors import StartError
-from runtime.serve import serve
+from runtime.http import Protocol
+from runtime.serve import Http, serve
 from runtime.settings import RoleSettings
 from store.database import Database, opened
 from store.errors import Unavailable, UnfitServer
@@ -56,26 +58,29 @@ async def store(url: str, shards: int) -> AsyncIterator[Database]:
         await database.__aexit__(None, None, None)
 
 
-Build = Callable[[Database, RoleSettings, "asyncio.Future[int]"], ASGIApp]
+#: An application and what speaks HTTP for it.
+Served = tuple[ASGIApp, Http]
+Build = Callable[[Database, RoleSettings, "asyncio.Future[int]"], Served]
 
 
-def _ingest(db: Database, settings: RoleSettings, port: "asyncio.Future[int]") -> ASGIApp:
+def _ingest(db: Database, settings: RoleSettings, port: "asyncio.Future[int]") -> Served:
     assert isinstance(settings, IngestSettings)
-    return ingest.app.create_app(db, settings, port)
+    pings = ingest.app.create_app(db, settings, port)
+    return pings, FastLane(pings)
 
 
-def _sweeper(db: Database, _settings: RoleSettings, _port: "asyncio.Future[int]") -> ASGIApp:
-    return sweeper.app.create_app(db)
+def _sweeper(db: Database, _settings: RoleSettings, _port: "asyncio.Future[int]") -> Served:
+    return sweeper.app.create_app(db), Protocol
 
 
-def _notifier(db: Database, settings: RoleSettings, _port: "asyncio.Future[int]") -> ASGIApp:
+def _notifier(db: Database, settings: RoleSettings, _port: "asyncio.Future[int]") -> Served:
     assert isinstance(settings, NotifierSettings)
-    return notifier.app.create_app(db, settings)
+    return notifier.app.create_app(db, settings), Protocol
 
 
-def _console(db: Database, settings: RoleSettings, _port: "asyncio.Future[int]") -> ASGIApp:
+def _console(db: Database, settings: RoleSettings, _port: "asyncio.Future[int]") -> Served:
     assert isinstance(settings, ConsoleSettings)
-    return console.app.create_app(db, settings)
+    return console.app.create_app(db, settings), Protocol
 
 
 #: Command -> settings and application.
@@ -97,5 +102,5 @@ async def run(role: str, settings: RoleSettings) -> None:
             port.set_result(bound)
             logs.log(logger, logging.INFO, "serving", role=role, host=settings.host, port=bound)
 
-        app = ROLES[role][1](db, settings, port)
-        await serve(app, host=settings.host, port=settings.port, ready=ready)
+        app, http = ROLES[role][1](db, settings, port)
+        await serve(app, host=settings.host, port=settings.port, ready=ready, http=http)

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.types import ASGIApp
 
 from console.app import EXCEPTION_HANDLERS, Console
 from console.settings import ConsoleSettings, parse_public_url
 from flatline import embedded, roles
 from ingest.app import Ingest
+from ingest.fast import FastLane
+from ingest.ping import Pings
 from ingest.settings import IngestSettings
 from notifier.app import Notifier
 from notifier.settings import NotifierSettings
@@ -63,10 +64,10 @@ async def up(settings: UpSettings) -> None:
             sys.stdout.flush()
 
         app = _application(db, replace(settings, api_key=key), port)
-        await serve(app, host=settings.host, port=settings.port, ready=ready)
+        await serve(app, host=settings.host, port=settings.port, ready=ready, http=FastLane(app))
 
 
-def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]") -> ASGIApp:
+def _application(db: Database, settings: UpSettings, port: "asyncio.Future[int]") -> Pings:
     registry = metrics.new_registry()
     ingest = Ingest(db, settings, registry)
     sweeper = Sweeper(db, registry)

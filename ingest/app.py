@@ -35,7 +35,7 @@ class Ingest:
         self._pulse = Pulse(self._node)
         self.routes: list[BaseRoute] = [self._pulse.route(), Bulk(self._node).route()]
 
-    def in_front_of(self, app: ASGIApp) -> ASGIApp:
+    def in_front_of(self, app: ASGIApp) -> Pings:
         """The application with pings answered before it."""
         return Pings(self._node, app)
 
@@ -64,7 +64,7 @@ class Ingest:
         return {"pulse": "" if age < PULSE_STALE_S else "no ping of our own gets through to Redis"}
 
 
-def create_app(db: Database, settings: IngestSettings, port: asyncio.Future[int]) -> ASGIApp:
+def create_app(db: Database, settings: IngestSettings, port: asyncio.Future[int]) -> Pings:
     """One ingest node alone."""
     registry = metrics.new_registry()
     role = Ingest(db, settings, registry)

@@ -116,7 +116,7 @@ def _alertmanager(body: bytes) -> Query:
 def _fields(query: bytes) -> dict[str, str] | None:
     """The last of each name counts. None = there are too many: none of these senders sends a tenth of that."""
     try:
-        return dict(parse_qsl(query.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX))
+        return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=FIELDS_MAX))
     except ValueError:
         return None
 

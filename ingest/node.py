@@ -142,14 +142,17 @@ class ShardQueues:
     async def _reload_and_repeat(self, lane: Lane, arrivals: list[Arrival], said: list[str]) -> list[str]:
         """A schedule was changed: what these pings leave owed is reckoned anew. No doubt about their `at` by now."""
         cache, again = self._node.cache, []
-        for i, answer in enumerate(said):
-            if answer == "stale":
-                ping, _, offset_ms = arrivals[i]
-                cache.forget(ping.heartbeat)
-                known = await cache.load(ping.heartbeat)
-                if known is None:
-                    said[i] = "unknown"
-                    continue
+        stale = [i for i, answer in enumerate(said) if answer == "stale"]
+        for i in stale:
+            cache.forget(arrivals[i][0].heartbeat)
+        found = await asyncio.gather(*(cache.load(arrivals[i][0].heartbeat) for i in stale))
+        for i, known in zip(stale, found, strict=True):
+            ping, _, offset_ms = arrivals[i]
+            if known is None:
+                said[i] = "unknown"
+            elif known.corrupt:
+                said[i] = "error: its settings cannot be read"
+            else:
                 reckon(ping, known)
                 arrivals[i] = ping, known, offset_ms
                 again.append(i)

@@ -10,27 +10,33 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, cast
 
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
 from runtime.errors import StartError
-from runtime.http import Protocol
+from runtime.http import IDLE_S, RECEIVE_S, Protocol
 from runtime.listen import listen
 from runtime.logs import log
 
 BACKLOG = 2048  # connections the kernel holds while we are busy; it caps this at net.core.somaxconn
-KEEP_ALIVE_S = 75  # longer than the 60 s of common load balancers: the side that closes first must not be ours
 GC_THRESHOLD = (50_000, 20, 100)  # containers, then rounds of the younger generation
 DRAIN_S = 10  # for requests under way when we are told to stop
+TICK_S = 0.1  # uvicorn's
+LOOKS = 10  # within the time for a request, as long as they are not more than ticks
+LET_IN_S = 0.02  # until accepted sockets have become connections
 
 logger = logging.getLogger(__name__)
+
+#: Makes the protocol of one connection from what uvicorn gives.
+Http = Callable[..., Protocol]
 
 
 async def serve(
@@ -39,12 +45,15 @@ async def serve(
     host: str,
     port: int,
     ready: Callable[[int], None] | None = None,
-    http: type[asyncio.Protocol] = Protocol,
+    http: Http = Protocol,
     backlog: int = BACKLOG,
     drain_s: int = DRAIN_S,
+    receive_s: float = RECEIVE_S,
+    idle_s: float = IDLE_S,
 ) -> None:
     """Serve until cancelled, then drain for up to `drain_s`; `ready` gets the bound port once requests are taken.
 
+    Who has not sent a whole request after `receive_s`, or sends none for `idle_s` after an answer, is closed.
     Raises StartError if the address cannot be had or the application's lifespan fails.
     """
     with contextlib.ExitStack() as open_sockets:
@@ -52,7 +61,7 @@ async def serve(
         config = uvicorn.Config(
             app,
             loop="none",
-            http=http,
+            http=http,  # type: ignore[arg-type]  # called, nothing else
             ws="none",
             lifespan="on",
             log_config=None,
@@ -60,10 +69,9 @@ async def serve(
             server_header=False,
             proxy_headers=False,  # whom to believe is each role's setting
             backlog=backlog,
-            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=drain_s,
         )
-        server = _Server(config, ready)
+        server = _Server(config, ready, receive_s=receive_s, idle_s=idle_s)
         task = asyncio.create_task(server.run_until_told(sockets), name="serve")
         try:
             await asyncio.wait({task})
@@ -101,9 +109,14 @@ async def _until_signal(main: Coroutine[Any, Any, None]) -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[int], None] | None, *, receive_s: float, idle_s: float
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._look_ticks = max(1, round(receive_s / LOOKS / TICK_S))
+        look_s = self._look_ticks * TICK_S
+        self._receive_looks, self._idle_looks = math.ceil(receive_s / look_s), math.ceil(idle_s / look_s)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -113,6 +126,27 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self._ready and sockets and self.started:
             self._ready(sockets[0].getsockname()[1])
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % self._look_ticks == 0:
+            for connection in cast("set[Protocol]", self.server_state.connections).copy():
+                connection.look(receive=self._receive_looks, idle=self._idle_looks)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's; but whom the kernel has let in already is served, too."""
+        loop = asyncio.get_running_loop()
+        queued = _accept_all(sockets or [])
+        for server in self.servers:
+            server.close()
+        for client in queued:
+            await loop.connect_accepted_socket(self._connection, client)
+        await asyncio.sleep(LET_IN_S)
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        http = cast("Http", self.config.http_protocol_class)
+        return http(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def run_until_told(self, sockets: list[socket.socket]) -> None:
         try:
@@ -129,3 +163,12 @@ class _Server(uvicorn.Server):
         except asyncio.CancelledError:
             task.cancel()  # told twice: requests and lifespan end with the loop
             await asyncio.wait({task})
+
+
+def _accept_all(listeners: Sequence[socket.socket]) -> list[socket.socket]:
+    accepted: list[socket.socket] = []
+    for listener in listeners:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                accepted.append(listener.accept()[0])
+    return accepted

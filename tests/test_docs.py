@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 import ingest.metrics
 import notifier.metrics
 import sweeper.metrics
+from flatline.target import ClientSettings
 from flatline.up import UpSettings
 from runtime.settings import describe
 from store.keys import Shard
@@ -24,7 +25,7 @@ def first_cells(page: str) -> set[str]:
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
-    assert first_cells("settings.md") == {row.env for row in describe(UpSettings)}
+    assert first_cells("settings.md") == {row.env for row in describe(UpSettings, ClientSettings)}
 
 
 def test_every_metric_is_documented_and_no_other() -> None:

@@ -61,7 +61,8 @@ def check(reply: Reply) -> None:
     assert "location" not in reply.headers
     assert sum(len(name) + len(value) + 4 for name, value in reply.headers.items()) < 450
     if reply.status in {200, 201}:
-        assert {**reply.headers, "content-length": "2"} == OK_HEADERS
+        headers = {name: value for name, value in reply.headers.items() if name != "connection"}
+        assert headers | {"content-length": "2"} == OK_HEADERS
 
 
 RUNITOR: Final = Client(
@@ -73,7 +74,8 @@ BORGMATIC: Final = Client(
     "Connection: keep-alive\r\n"
 )
 BACKREST: Final = Client(
-    head="Host: hb.example.org\r\nUser-Agent: Go-http-client/1.1\r\nContent-Type: text/plain\r\nAccept-Encoding: gzip\r\n"
+    head="Host: hb.example.org\r\nUser-Agent: Go-http-client/1.1\r\nContent-Type: text/plain\r\n"
+    "Accept-Encoding: gzip\r\n"
 )
 RESTICPROFILE: Final = Client(
     head="Host: hb.example.org\r\nUser-Agent: resticprofile/0.29.0\r\nAccept-Encoding: gzip\r\n"

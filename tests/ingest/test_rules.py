@@ -1,6 +1,7 @@
 """Heartbeats with rules over real HTTP: which pings count, what their bodies mean, how many may come, what they owe."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from ingest import rates
 from ingest.rates import Rates
 from rules import schedules
-from store import deadlines, heartbeats, projects
+from store import changes, deadlines, heartbeats, projects
+from store.changes import Known
+from store.database import Database
 from store.records import Heartbeat
 from tests.conftest import eventually
 from tests.ingest.conftest import NewNode, Node
@@ -206,7 +209,7 @@ class Hand:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, start: float) -> None:
         self.now = start
-        monkeypatch.setattr(rates.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("ingest.rates.time.monotonic_ns", lambda: round(self.now * 1e9))
 
 
 @pytest.mark.parametrize("start", [0.0, 86_400.123, 3e7 + 0.1])
@@ -273,7 +276,11 @@ async def test_a_node_that_knows_other_settings_reads_them_and_says_ok(new_node:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [({}, {"schedule": HOURLY}), ({"schedule": HOURLY}, {"schedule": ""}), ({"schedule": "0 0 * * *"}, {"schedule": HOURLY})],
+    [
+        ({}, {"schedule": HOURLY}),
+        ({"schedule": HOURLY}, {"schedule": ""}),
+        ({"schedule": "0 0 * * *"}, {"schedule": HOURLY}),
+    ],
 )  # fmt: skip
 async def test_a_heartbeat_may_change_from_a_period_to_a_schedule_and_back(
     node: Node, before: dict[str, Any], after: dict[str, Any]
@@ -295,9 +302,20 @@ async def test_a_heartbeat_may_change_from_a_period_to_a_schedule_and_back(
     assert (await kinds(node, heartbeat)).count("success") == 3
 
 
-async def test_many_whose_settings_changed_share_the_reading_of_them(node: Node) -> None:
+async def test_many_whose_settings_changed_share_the_reading_of_them(
+    new_node: NewNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.cache.READ_EVERY_S", 60)  # the node does not hear of the edits before the pings
+    node = await new_node()
+    read: list[int] = []
+
+    async def lookup(db: Database, ids: Sequence[str]) -> list[Known | None]:
+        read.append(len(ids))
+        return await changes.lookup(db, ids)
+
     made = [await node.create(name=f"h{number}", schedule=HOURLY) for number in range(60)]
     await asyncio.gather(*(node.ask(path(heartbeat.token)) for heartbeat in made))
+    monkeypatch.setattr("ingest.cache.lookup", lookup)
     for heartbeat in made:
         await heartbeats.edit(node.db, heartbeat.id, {"grace": 7})
     answers = await asyncio.gather(*(node.ask(path(heartbeat.token)) for heartbeat in made for _ in range(2)))
@@ -305,6 +323,8 @@ async def test_many_whose_settings_changed_share_the_reading_of_them(node: Node)
     assert set(answers) == {(200, "OK")}
     (slot,) = await next_slots(node, 1)
     assert {(await node.get(heartbeat)).deadline for heartbeat in made} == {slot + 7_000}
+    assert sum(read) >= 60
+    assert len(read) < 10
 
 
 async def test_one_that_was_deleted_while_its_settings_changed_is_unknown(node: Node) -> None:

@@ -253,7 +253,7 @@ async def test_a_renamed_slug_ends_and_the_new_one_begins_within_the_age_of_the_
     await heartbeats.edit(node.db, heartbeat.id, {"slug": "new"})
 
     async def has_moved() -> bool:
-        answers = await asyncio.gather(node.ask(f"/ping/{key}/old"), node.ask(f"/ping/{key}/new"))
+        answers = await asyncio.gather(*(node.ask(f"/ping/{key}/{slug}") for slug in ("old", "new")))
         return answers == [NOT_FOUND, (200, "OK")]
 
     assert await eventually(has_moved, within_s=6)
