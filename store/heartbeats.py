@@ -64,7 +64,7 @@ async def get_many(db: Database, heartbeats: Sequence[str], *, deleted: bool = F
         were = {
             heartbeat: Heartbeat.from_redis(heartbeat, fields, None)
             for heartbeat, fields in zip(gone, tombs, strict=True)
-            if fields
+            if b"token" in fields  # a deleted fleet's key has the same name
         }
         found = [record or were.get(heartbeat) for heartbeat, record in zip(heartbeats, found, strict=True)]
     return found

@@ -42,6 +42,7 @@ end
 for i = 1, #chunk[2], 2 do pcall(clamp, chunk[2][i]) end
 if chunk[1] == '0' then
   call('HDEL', PULSE, 'walk')
+  call('ZUNIONSTORE', FLEETS, 1, FLEETS, 'WEIGHTS', 0)  -- all of them: sweep_fleet.lua walks over the members
   return 0
 end
 call('HSET', PULSE, 'walk', chunk[1])
