@@ -31,6 +31,7 @@ from store.changes import Known
 from store.errors import Unavailable
 
 IN_FLIGHT: Final = 3  # chunks being written while the next is read
+TOLD_MAX: Final = 1_000  # whose last `ts` is remembered: what says the same second twice says it soon
 
 MEMBER_PING: Final = {"ping_key", "slug"}  # nearly all items have these fields and no more
 RATE_LIMITED: Final = answer(429, "rate limited", NO_STORE)
@@ -111,13 +112,13 @@ class Intake:
         self._sender = sender
         self._index = 0  # of the next item
         self._now = 0  # the `at` of what tells no time of its own
+        self._told: dict[tuple[str, str], tuple[int, int]] = {}  # by fleet and name: the last `ts`, and its `at`
         self._plain: list[tuple[int, Ping, Known, bool]] = []
         self._answers: list[tuple[list[int], asyncio.Future[Any]]] = []
         self._writing: set[asyncio.Task[None]] = set()
         # Of the chunk that is being queued:
         self._signalled = set[str]()  # who sent more than plain pings: ids, and slugs of members
         self._fleets: dict[str, Found] = {}  # by ping key: each is asked for once
-        self._told: dict[tuple[str, str], tuple[int, int]] = {}  # by fleet and name: the last `ts`, and its `at`
         self._looked_up = False
 
     async def take(self, chunk: Sequence[Any]) -> None:
@@ -138,7 +139,7 @@ class Intake:
 
     async def _queue(self, chunk: Sequence[Any]) -> None:
         self._tick()
-        self._signalled, self._fleets, self._told, self._looked_up = set(), {}, {}, False
+        self._signalled, self._fleets, self._looked_up = set(), {}, False
         first, self._index = self._index, self._index + len(chunk)
         for index, item in enumerate(chunk, first):
             try:
@@ -231,9 +232,11 @@ class Intake:
         at = self._now
         if ts is not None and ts < at:  # the future has not happened
             whose = found.fleet, found.heartbeat
-            latest, its_at = self._told.get(whose, (-1, 0))
+            latest, its_at = self._told.pop(whose, (-1, 0))
             at = its_at + 1 if ts == latest else ts  # clocks that count seconds: the order of the items says more
             self._told[whose] = ts, at
+            if len(self._told) > TOLD_MAX:
+                del self._told[next(iter(self._told))]
         sender = self._sender
         return Ping(found.heartbeat, at, signal, exit_status, "", sender.address, sender.agent, b"", found.fleet)
 

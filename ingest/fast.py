@@ -1,9 +1,10 @@
 """The fast lane: a plain ping is recognised in the bytes as they come, and answered past parser, messages and task.
 
-DESIGN. Nearly all that comes to a node is `GET /ping/<token>` of a heartbeat that is up, whole and in one read. It
-joins the batch at once, and what Redis says of it becomes finished bytes. Whatever is not certainly that (a head in two
-reads, a body, a heartbeat that is down, a header that means something) goes on to uvicorn and ingest/ping.py as it
-came. From outside nobody can tell the two lanes apart: tests/ingest/test_lanes.py asks both the same.
+DESIGN. Nearly all that comes to a node is `GET /ping/<token>` of a heartbeat that is up, or `/ping/<ping key>/<slug>`
+of a fleet's member, whole and in one read. It joins the batch at once, and what Redis says of it becomes finished
+bytes. Whatever is not certainly that (a head in two reads, a body, a heartbeat that is down, a header that means
+something) goes on to uvicorn and ingest/ping.py as it came. From outside nobody can tell the two lanes apart:
+tests/ingest/test_lanes.py asks both the same.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ingest.answers import NOT_FOUND, OVERLOADED, UNAVAILABLE, Answer, answer
+from ingest.answers import FULL, NOT_FOUND, OVERLOADED, UNAVAILABLE, Answer, answer
 from ingest.commit import Overloaded
 from ingest.ping import Pings
 from ingest.sender import AGENT_MAX, read_headers
@@ -22,19 +23,19 @@ from rules.tokens import id_of
 from runtime.http import HEAD_MAX, Protocol, StandIn
 from runtime.logs import log
 from store.arrivals import Ping
-from store.changes import Known
+from store.changes import FLEET, Known
 from store.errors import Unavailable
 
 #: A whole request that can only be a plain ping, stricter than any parser. Each header that means something to uvicorn
 #: or to a ping has its line, with the values that change nothing or are taken over; what could contradict itself does
-#: not match. Groups by number, because (?(4)...), "if there was one", knows no names that are still to come.
+#: not match. Groups by number, because (?(6)...), "if there was one", knows no names that are still to come.
 PLAIN: Final = re.compile(
     rb"""
-    (GET|HEAD|POST)[ ]/ping/([0-9a-f-]{36})[ ]HTTP/1\.1\r\n
+    (GET|HEAD|POST)[ ]/ping/(?:([0-9a-f-]{36})|([\w-]{1,100}+)/([a-z0-9_-]{1,100}+))[ ]HTTP/1\.1\r\n
     (?: (?i:user-agent):[ ]*+([ -~]*+)\r\n
-      | (?i:x-forwarded-for):[ ]*+(?(4)(?!))([ -~]*+)\r\n
+      | (?i:x-forwarded-for):[ ]*+(?(6)(?!))([ -~]*+)\r\n
       | (?i:connection):[ ]*+(?i:keep-alive|(close))\r\n
-      | (?i:content-length):[ ]*+(?(6)(?!))(0)\r\n
+      | (?i:content-length):[ ]*+(?(8)(?!))(0)\r\n
       | (?!(?i:user-agent|x-forwarded-for|(?:proxy-)?connection|content-length|transfer-encoding|expect|upgrade):)
         [!#$%&'*+\-.^_`|~0-9A-Za-z]++:[ -~]*+\r\n
     )*
@@ -57,6 +58,7 @@ class FastLane:
     def __init__(self, pings: Pings) -> None:
         node, ok = pings._node, pings._ok  # noqa: SLF001
         self.peek = node.cache.peek
+        self.owner = node.addresses.owners.peek
         self.forget = node.cache.forget
         self.now = node.clock.now
         self.submit = node.submit_plain
@@ -65,7 +67,8 @@ class FastLane:
         self.headers: Headers = []
         self.ready: dict[str, Ready] = {}
         self._answers = {
-            "ok": ok, "not_found": NOT_FOUND, "unavailable": UNAVAILABLE, "overloaded": OVERLOADED, "": FAILED,
+            "ok": ok, "not_found": NOT_FOUND, "refused": FULL, "unavailable": UNAVAILABLE, "overloaded": OVERLOADED,
+            "": FAILED,
         }  # fmt: skip
         self.prepare([])
 
@@ -88,7 +91,7 @@ def _ready(said: Answer, headers: Headers) -> Ready:
 class PingCycle(StandIn):
     """The ping under way. One per connection, for all its pings."""
 
-    heartbeat = ""
+    cached = ""  # what is to be forgotten if there is no such thing any more
     is_head = False
 
 
@@ -110,8 +113,9 @@ class PingProtocol(Protocol):
         plain = None if request is None else self.recognise(request)
         if request is None or plain is None:
             return super().take(data)
-        cycle = self._ping
-        cycle.is_head, cycle.keep_alive, cycle.heartbeat = request[1] == b"HEAD", request[5] is None, plain[0].heartbeat
+        cycle, ping = self._ping, plain[0]
+        cycle.is_head, cycle.keep_alive = request[1] == b"HEAD", request[7] is None
+        cycle.cached = FLEET + ping.fleet if ping.fleet else ping.heartbeat
         cycle.response_complete = False
         self.cycle = cycle  # type: ignore[assignment]  # all that uvicorn asks of one
         try:
@@ -123,7 +127,9 @@ class PingProtocol(Protocol):
     def recognise(self, request: re.Match[bytes]) -> tuple[Ping, Known] | None:
         """The ping; or None, then the request goes the long way."""
         lane = self._lane
-        _, token, agent, forwarded, _, _ = request.groups()
+        _, token, ping_key, slug, agent, forwarded, _, _ = request.groups()
+        if token is None:
+            return self.recognise_member(ping_key.decode(), slug.decode())
         heartbeat = id_of(token.decode())
         known = lane.peek(heartbeat)
         if known is None or not known.up or not compare_digest(known.token.encode(), token):
@@ -134,6 +140,15 @@ class PingProtocol(Protocol):
             address = read_headers(scope, lane.proxies).address
         return Ping(heartbeat, lane.now(), "success", "", "", address, agent[:AGENT_MAX] if agent else b""), known
 
+    def recognise_member(self, ping_key: str, slug: str) -> tuple[Ping, Known] | None:
+        """Who sends is not looked at: members keep no log."""
+        lane = self._lane
+        kind, fleet = lane.owner(ping_key) or ("", "")
+        known = lane.peek(FLEET + fleet) if kind == "fleet" else None
+        if known is None or not known.up or not compare_digest(known.token, ping_key):
+            return None
+        return Ping(slug, lane.now(), fleet=fleet), known
+
     # As a waiter of ingest/commit.py.
 
     def done(self) -> bool:
@@ -143,8 +158,10 @@ class PingProtocol(Protocol):
         if said in {"up", "parked"}:
             self._answer("ok")
         elif said == "unknown":
-            self._lane.forget(self._ping.heartbeat)
+            self._lane.forget(self._ping.cached)
             self._answer("not_found")
+        elif said == "full":
+            self._answer("refused")
         else:
             self._answer("unavailable")  # a corrupt record; the node has logged it
 

@@ -44,7 +44,6 @@ class ShardQueues:
     def __init__(self, node: "Node", shard: Shard) -> None:
         self._node = node
         self._shard = shard
-        self.number = shard.number
         self._plain_lane = Lane(node.db, shard)
         self._signal_lane = Lane(node.db, shard)
         self._bulk_lane = Lane(node.db, shard)
@@ -189,7 +188,9 @@ class Node:
         self.rates = Rates()
         self.peers = 1  # nodes that pulse, ourselves among them
         self.pulsed_at = float("-inf")  # monotonic seconds
-        self._queues = [ShardQueues(self, shard) for shard in db.shards]
+        # Apart by durability: who waits for a disk or a replica, perhaps in vain, must not hold up the others.
+        self._durable = {level: [ShardQueues(self, shard) for shard in db.shards] for level in LEVELS}
+        self._queues = self._durable[settings.durability]
         metrics.watch_cache(self.cache)
 
     def submit(self, ping: Ping, known: Known, *, told: bool = False) -> "asyncio.Future[str]":
@@ -202,14 +203,14 @@ class Node:
         if known.rules is not None:
             reckon(ping, known)
         plain = known.up and ping.signal == "success" and not ping.rid and not ping.output
-        queues = self._queues_of(ping)
+        queues = self._queues_of(ping, known)
         return (queues.plain if plain else queues.signals).submit((ping, known, self._offset(told=told)))
 
     def submit_plain(self, ping: Ping, known: Known, waiter: Waiter) -> None:
         """The same for a ping that is known to be plain, and without a future. Raises Overloaded."""
         if not ping.fleet:
             self._tell_apart(ping, known)
-        self._queues_of(ping).plain.submit_for((ping, known, self.clock.offset_ms), waiter)
+        self._queues_of(ping, known).plain.submit_for((ping, known, self.clock.offset_ms), waiter)
 
     def submit_many(
         self, pings: Sequence[tuple[int, Ping, Known, bool]]
@@ -218,29 +219,30 @@ class Node:
 
         A chunk that is refused has a future that raises Overloaded.
         """
-        chunks: dict[int, tuple[list[int], list[Arrival]]] = {}
+        chunks: dict[ShardQueues, tuple[list[int], list[Arrival]]] = {}
         for place, ping, known, told in pings:
             if not ping.fleet and not told:
                 self._tell_apart(ping, known)
-            places, arrivals = chunks.setdefault(self._queues_of(ping).number, ([], []))
+            places, arrivals = chunks.setdefault(self._queues_of(ping, known), ([], []))
             places.append(place)
             arrivals.append((ping, known, self._offset(told=told)))
-        return [(places, self._bulk(number, arrivals)) for number, (places, arrivals) in chunks.items()]
+        return [(places, self._bulk(queues, arrivals)) for queues, (places, arrivals) in chunks.items()]
 
-    def _bulk(self, number: int, arrivals: list[Arrival]) -> "asyncio.Future[list[str]]":
+    def _bulk(self, queues: ShardQueues, arrivals: list[Arrival]) -> "asyncio.Future[list[str]]":
         try:
-            return self._queues[number].bulk.submit(arrivals)
+            return queues.bulk.submit(arrivals)
         except Overloaded as error:
             refused: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
             refused.set_exception(error)
             return refused
 
-    def _queues_of(self, ping: Ping) -> ShardQueues:
-        if len(self._queues) == 1:
-            return self._queues[0]
+    def _queues_of(self, ping: Ping, known: Known) -> ShardQueues:
+        queues = self._durable[known.durability] if known.durability else self._queues
+        if len(queues) == 1:
+            return queues[0]
         if ping.fleet:
-            return self._queues[shard_of(ping.heartbeat, len(self._queues))]
-        return self._queues[self.db.shard(ping.heartbeat).number]
+            return queues[shard_of(ping.heartbeat, len(queues))]
+        return queues[self.db.shard(ping.heartbeat).number]
 
     def _tell_apart(self, ping: Ping, known: Known) -> None:
         """One node never gives one heartbeat the same `at`. But a burst must not run away from the clock, and a clock
@@ -269,11 +271,14 @@ class Node:
     @property
     def sheds(self) -> bool:
         """A ping was refused just now."""
-        latest = max(q.refused_at for queues in self._queues for q in (queues.plain, queues.signals, queues.bulk))
+        latest = max(q.refused_at for queues in self._all() for q in (queues.plain, queues.signals, queues.bulk))
         return time.monotonic() - max(latest, self.cache.refused_at, self.addresses.refused_at) < SHED_S
 
     async def aclose(self) -> None:
-        await asyncio.gather(*(queues.aclose() for queues in self._queues))
+        await asyncio.gather(*(queues.aclose() for queues in self._all()))
+
+    def _all(self) -> list[ShardQueues]:
+        return [queues for shards in self._durable.values() for queues in shards]
 
 
 def _spread(entries: list[Entry], answers: list[str]) -> list[str]:

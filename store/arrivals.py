@@ -170,6 +170,8 @@ class Lane:
                 await connection.send_packed_command(packed)
                 found = [await connection.read_response() for _ in range(replies + bool(wait))]
             except NoScriptError as error:
+                if wait:
+                    await self.aclose()  # its reply is still to come, and must not be taken for the next one's
                 raise _MissingScript from error
             except (RedisError, OSError) as error:
                 await self.aclose()

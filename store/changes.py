@@ -16,6 +16,9 @@ FLEET: Final = "fleet:"
 _PLAIN: Final = ("token", "period", "grace", "misses", "status", "durability")
 #: What makes the pings of a heartbeat more than plain; with them it is read whole.
 _RULES: Final = ("schedule", "post_only", "failure_words", "success_words", "start_words", "rate_limit")
+LEVELS: Final[dict[bytes | None, Durability | None]] = {
+    None: None, b"memory": "memory", b"disk": "disk", b"replica": "replica"
+}  # fmt: skip
 _FLEET: Final = ("ping_key", "period", "grace", "misses", "status", "durability")
 
 
@@ -69,9 +72,9 @@ def _known(fields: Sequence[bytes | None]) -> Known:
     name = (token or b"").decode(errors="replace")
     try:
         span = span_ms(int(period or ""), int(grace or ""), int(misses or 1))
-    except ValueError:  # the script answers that to its own pings, and the others of this lookup are served
+        level = LEVELS[durability]
+    except (ValueError, KeyError):  # the script answers that to its own pings, and the others of this lookup are served
         return Known(name, 0, up=False, corrupt=True)
-    level: Any = durability.decode() if durability else None
     return Known(name, span, up=status == b"up", durability=level)
 
 

@@ -68,7 +68,7 @@ class Server:
     run_id: str
     persistent: bool
     appends: bool  # to an append-only file
-    syncs_always: bool  # before every answer
+    fsync: str  # of that file: always (before every answer), everysec, no; "" where the server hides it
 
     @property
     def has_script_flags(self) -> bool:
@@ -76,14 +76,15 @@ class Server:
 
     @property
     def can_sync(self) -> bool:
-        """It can answer once a write is on its disk: it always does, or it knows WAITAOF."""
-        return self.syncs_always or (self.appends and (self.name == "valkey" or self.version >= (7, 2)))
+        """It can answer once a write is on its disk: it always does, or it knows WAITAOF (and syncs at all)."""
+        knows_how = self.name == "valkey" or self.version >= (7, 2)
+        return self.appends and (self.fsync == "always" or (knows_how and self.fsync != "no"))
 
     def wait_for(self, durability: Durability) -> tuple[str | int, ...]:
         """The command, without its time-out, that waits until what was written is as durable; () = none is needed."""
         if durability == "replica":
             return ("WAIT", 1)
-        if durability == "disk" and not self.syncs_always:
+        if durability == "disk" and not (self.appends and self.fsync == "always"):
             return ("WAITAOF", 1, 0)
         return ()
 
@@ -120,7 +121,7 @@ async def inspect(redis: Redis) -> Server:
         run_id=str(info["run_id"]),
         persistent=appends or await _setting(redis, "save") != "",
         appends=appends,
-        syncs_always=appends and await _setting(redis, "appendfsync") == "always",
+        fsync=await _setting(redis, "appendfsync") or "",
     )
 
 

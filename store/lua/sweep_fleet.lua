@@ -61,9 +61,9 @@ local function judge(f, limit)
     -- Windows lie apart and in order, as the deadlines do: only the last that began by then can count.
     while windows[newest + 2] and tonumber(windows[newest + 2]) <= until_ do newest = newest + 2 end
     local heard_again = tonumber(windows[newest + 1] or -INF)
-    local granted_at = deadline % 1 > 0 and deadline - span(f) or -INF
     local excused_before = excuses(deadline)
-    if heard_again >= deadline - listening and heard_again > granted_at and excused_before < EXCUSES then
+    -- A window that has excused lies before the span that it granted: none counts twice.
+    if heard_again >= deadline - listening and excused_before < EXCUSES then
       add(excused, score(granted(math.max(heard_again, f.edited) + span(f), excused_before + 1)), slug)
     else
       add(silent, text(math.floor(until_)), slug)

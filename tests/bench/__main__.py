@@ -42,7 +42,15 @@ SERVER_OPTIONS: Final = ("--appendonly", "yes", "--appendfsync", "everysec", "--
 
 
 #: What is measured beside single pings, in turn.
-PARTS: Final = (modes.durable, modes.bulk, scale.cost, scale.expiry, scale.memory, modes.cold_start)
+PARTS: Final = (
+    modes.checked_pushes,
+    modes.durable,
+    modes.bulk,
+    scale.cost,
+    scale.expiry,
+    scale.memory,
+    modes.cold_start,
+)
 
 
 class Bench:
@@ -74,7 +82,6 @@ class Bench:
             contenders.nginx(home, core, tokens),
             contenders.webdis(home, core, socket, ids),
             contenders.pushgateway(home, core, HEARTBEATS, checked=False),
-            contenders.pushgateway(home, core, HEARTBEATS, checked=True),
         ):
             try:
                 self.contenders.append(await stack.enter_async_context(peer))

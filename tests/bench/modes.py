@@ -29,6 +29,7 @@ from tests.servers import binaries, running
 
 MEMBERS: Final = 1_000_000
 DURABLE_MEMBERS: Final = 20_000
+GROUPS: Final = 20_000  # of Pushgateway
 BULK_ITEMS: Final = 20_000
 BULKS: Final = 10
 PIPELINED: Final = 250  # commands in flight of the bare comparison
@@ -68,6 +69,20 @@ async def durable(home: Path, core: int) -> list[Result]:
             note=f"{rates['always']:,.0f}/s against {rates['everysec']:,.0f}/s, 256 connections",
         )
     ]  # fmt: skip
+
+
+async def checked_pushes(home: Path, core: int) -> list[Result]:
+    """Pushgateway as it comes, among 20,000 groups: too slow to take turns with the others."""
+    try:
+        async with contenders.pushgateway(home, core, GROUPS, checked=True) as gateway:
+            run = await press(gateway, 1, TURN_S)
+    except BenchError as error:
+        print(f"{error}: not measured", file=sys.stderr)
+        return []
+    if not run.acknowledged:
+        raise BenchError("pushgateway took no push")
+    note = f"{run.cpu_us / 1000:.0f} ms of CPU each"
+    return [Result(what="Pushgateway as it comes, 20,000 groups", value=run.per_second, unit="pushes/s", note=note)]
 
 
 async def bulk(home: Path, core: int) -> list[Result]:

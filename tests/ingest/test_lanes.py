@@ -360,6 +360,7 @@ VALUES: Final = [
     "chunked", "identity", "100-continue", "websocket", "upgrade", "a ", "a\tb", "\x7f", "\xe9", "\0", "1.2.3.4",
 ]  # fmt: skip
 ID: Final = "/ping/00000000-0000-4000-8000-000000000000"
+MEMBER: Final = "/ping/k3x9q0vb7m2t5w8y1z4a6c/srv-1"
 
 
 def mostly(usual: str, *others: str) -> st.SearchStrategy[str]:
@@ -373,7 +374,17 @@ HEADERS: Final = st.lists(st.tuples(st.sampled_from(NAMES), COLONS, st.sampled_f
 LINES: Final = st.tuples(
     st.sampled_from(["GET", "GET", "HEAD", "POST", "POST", "PUT", "get", "GETX", " GET"]),
     mostly(" ", "  ", "\t"),
-    mostly(ID, "/ping/" + "a" * 36, "/ping/" + "A" * 36, "/ping/" + "%2" * 18, "/ping/a"),
+    st.just(MEMBER)
+    | mostly(
+        ID,
+        ID + "/start",
+        MEMBER + "/fail",
+        MEMBER + "S",
+        "/ping/" + "a" * 36,
+        "/ping/" + "A" * 36,
+        "/ping/" + "%2" * 18,
+        "/ping/a",
+    ),
     mostly(" HTTP/1.1", " HTTP/1.1 ", " HTTP/1.0", "?a HTTP/1.1", "/ HTTP/1.1", ""),
     ENDS,
 )
@@ -395,11 +406,11 @@ def test_what_is_taken_for_plain_is_just_that_to_the_parser(
 
     assert (parsed.complete, parsed.body, parsed.version, parsed.upgrades) == (1, b"", "1.1", False)
     assert parsed.method == plain[1]
-    assert parsed.url == b"/ping/" + plain[2]
-    assert parsed.keeps == (plain[5] is None)
+    assert parsed.url == b"/ping/" + (plain[2] or plain[3] + b"/" + plain[4])
+    assert parsed.keeps == (plain[7] is None)
     assert not sender.has_body
-    assert sender.agent == (plain[3] or b"")[:200]
+    assert sender.agent == (plain[5] or b"")[:200]
     assert b"expect" not in dict(parsed.headers)
-    forwarded = [(b"x-forwarded-for", plain[4])] if plain[4] else []
+    forwarded = [(b"x-forwarded-for", plain[6])] if plain[6] else []
     again = read_headers({"headers": forwarded, "client": ("127.0.0.1", 1)}, (ip_network("127.0.0.0/8"),))
     assert again.address == sender.address

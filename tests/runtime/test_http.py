@@ -625,7 +625,7 @@ async def test_a_connection_leaves_nothing_behind(new_site: NewSite) -> None:
 
 
 def test_uvicorn_is_as_we_know_it() -> None:
-    """It is pinned below 1; one that fails here needs a look at runtime/http.py, runtime/serve.py and ingest/fast.py."""
+    """It is pinned below 1. One that fails here asks for a look at runtime/http.py, serve.py and ingest/fast.py."""
 
     def attributes(kind: Any) -> set[str]:
         return set(kind.__init__.__code__.co_names)

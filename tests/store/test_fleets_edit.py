@@ -104,6 +104,18 @@ async def test_a_shorter_span_ends_the_time_that_a_longer_one_had_granted(db: Da
     assert await silent(db, fleet) == {"a": edited.not_before}
 
 
+async def test_an_excuse_after_an_edit_grants_a_span_from_the_edit(db: Database, clock: Clock) -> None:
+    fleet = await make_fleet(db, period=3600)
+    await say(db, fleet, "a", at=T0)
+    await clock.forward(3580)
+    await be_deaf(db, clock, 10)
+    await clock.forward(10)
+    edited = await fleets.edit(db, fleet.id, {"period": 60})
+
+    assert await pass_time(db, clock, 31) == 0
+    assert await deadline_of(db, fleet, "a") == edited.edited_at + SPAN + 0.5 + 1 / 16
+
+
 async def test_a_walk_goes_on_in_chunks_and_keeps_what_stands_behind_a_deadline(db: Database, clock: Clock) -> None:
     fleet = await make_fleet(db, period=3600)
     await say_all(db, fleet, *(Ping(f"m{i}", T0) for i in range(50)))
@@ -145,10 +157,10 @@ async def test_a_failure_is_not_lost_while_a_node_may_have_known_another_span(db
     await fleets.edit(db, fleet.id, {"period": 3599})
     await clock.forward(2)
     assert await push(db, fleet, ("a", clock.now + HOUR + 30_000))  # as if it were pinged in a second from now
-    await clock.forward(0.5)
+    await clock.forward(1.5)
 
-    assert await say(db, fleet, "a", "fail", at=clock.now) == "parked"
-    assert await silent(db, fleet) == {"a": clock.now}
+    assert await say(db, fleet, "a", "fail", at=clock.now - 600) == "parked"
+    assert await silent(db, fleet) == {"a": clock.now - 600}
 
 
 async def test_the_last_ping_is_shown_only_if_it_is_later_than_what_an_edit_leaves_in_doubt(

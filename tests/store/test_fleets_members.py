@@ -178,11 +178,13 @@ async def test_a_deadline_that_no_ping_can_have_earned_comes_down(db: Database, 
     fleet = await make_fleet(db)
     await say(db, fleet, "a", at=T0)
     assert await push(db, fleet, ("a", T0 + 3_600_000))
+    assert await pass_time(db, clock, 100) == 0
+    assert await due(db, fleet) == T0 + 3_600_000
 
-    assert not await push(db, fleet, ("a", T0 + 5 + SPAN))
-    assert await say(db, fleet, "a", at=T0 + 5) == "up"
-    assert await deadline_of(db, fleet, "a") == T0 + SPAN + 0.5
-    assert await due(db, fleet) == T0 + SPAN
+    assert not await push(db, fleet, ("a", clock.now - 5 + SPAN))
+    assert await say(db, fleet, "a", at=clock.now - 5) == "up"
+    assert await deadline_of(db, fleet, "a") == clock.now + SPAN + 0.5
+    assert await due(db, fleet) == clock.now + SPAN
 
 
 async def test_a_fleet_has_room_for_so_many_whatever_their_status(db: Database, clock: Clock) -> None:
