@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install install-dev up test check bench lock clean
+.PHONY: help install install-dev up test check bench soak lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,8 +36,12 @@ check: install-dev  ## lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: install-dev  ## measure, with the peers in the same run
+bench: install-dev  ## measure, with the peers in the same run; some ten minutes
 	$(BIN)/python -m tests.bench
+
+soak: install-dev  ## the state machines at length and a fleet of a million on each server; some hours
+	$(BIN)/python -m tests.bench.fleets
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --timeout 0 tests/store/test_machine.py tests/store/test_fleet_machine.py tests/store/test_pace.py
 
 lock: install-dev  ## write requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --upgrade --group dev pyproject.toml --output-file requirements.lock

@@ -4,7 +4,6 @@ A plain ping of a heartbeat that was last seen up joins the batch that ingest/co
 came meanwhile); everything else goes to store/lua/arrive.lua. 200 is sent only after Redis has answered.
 """
 
-import asyncio
 from math import ceil
 from typing import Final
 
@@ -14,11 +13,11 @@ from ingest import finding
 from ingest.answers import (
     ANY_ORIGIN,
     FULL,
+    HALF,
     METHOD,
     NO_STORE,
     OPTIONS,
     OVERLOADED,
-    TOO_SLOW,
     UNAVAILABLE,
     Answer,
     Refused,
@@ -35,7 +34,6 @@ from store.arrivals import Ping
 from store.changes import FLEET
 from store.errors import Unavailable
 
-BODY_DEADLINE_S: Final = 30.0  # for the whole body: a dripping sender must not hold a task for ever
 READ_MAX: Final = 65_536  # bytes of a body that a dialect reads; its head
 
 
@@ -81,8 +79,6 @@ class Pings:
             result, said = "unavailable", UNAVAILABLE
         except Overloaded:
             result, said = "overloaded", OVERLOADED
-        except TimeoutError:
-            result, said = "bad_request", TOO_SLOW
         self._count[result].inc()
         return said
 
@@ -152,18 +148,17 @@ class Pings:
     async def _read(self, receive: Receive, *, tail: bool) -> bytes:
         """The last `output_limit` bytes of a body of any size, or the first READ_MAX, in memory for twice as many.
 
-        Raises TimeoutError.
+        Raises Refused: half a body is no ping.
         """
         limit = self._limit if tail else READ_MAX
         kept = bytearray()
-        async with asyncio.timeout(BODY_DEADLINE_S):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise TimeoutError  # half a body is no ping; nobody is left to hear the answer
-                if tail or len(kept) < limit:
-                    kept += message.get("body", b"")
-                if tail and len(kept) > 2 * limit:
-                    del kept[: len(kept) - limit]
-                if not message.get("more_body", False):
-                    return bytes(kept[-limit:] if tail and limit else kept[:limit])
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refused("bad_request", HALF)  # the client hung up, or took too long (runtime/http.py)
+            if tail or len(kept) < limit:
+                kept += message.get("body", b"")
+            if tail and len(kept) > 2 * limit:
+                del kept[: len(kept) - limit]
+            if not message.get("more_body", False):
+                return bytes(kept[-limit:] if tail and limit else kept[:limit])

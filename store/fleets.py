@@ -68,15 +68,6 @@ async def get_many(db: Database, fleets: Sequence[str], *, deleted: bool = False
     return found
 
 
-async def by_key(db: Database, ping_key: str) -> tuple[str, str] | None:
-    """To whom a ping key belongs: ("fleet", id), ("project", name) or None."""
-    owner = await db.execute("HGET", keys.PING_KEYS, ping_key)
-    if owner is None:
-        return None
-    kind, _, name = owner.decode().partition(" ")
-    return kind, name
-
-
 async def page(
     db: Database, project: str = DEFAULT_PROJECT, *, limit: int = 100, cursor: str | None = None
 ) -> tuple[list[Fleet], str | None]:

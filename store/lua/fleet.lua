@@ -1,5 +1,5 @@
--- What the scripts about fleets share. A fleet's template is a hash, the same on every shard; a member is an entry of one
--- of three zsets and nothing else:
+-- What the scripts about fleets share. A fleet's template is a hash, the same on every shard; a member is an entry of
+-- one of three zsets and nothing else:
 --   deadlines  slug -> deadline: those that are up
 --   down       slug -> since: the silent; of those that said so, causes holds the exit status or 'fail'
 --   returning  slug -> since: were silent when the fleet was paused; a walk puts them back into deadlines

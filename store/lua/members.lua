@@ -1,11 +1,11 @@
 -- Judges the pings of members that are not plainly up: unknown slugs, the silent, signals.
 --
--- A repeated, late or reordered batch changes nothing that it must not: who failed returns only by a later ping; who fell
--- silent also by one that came in time and was written late; a failure older than the last ping is none. Nobody is put
--- up with a deadline that has passed. Items of one member keep their order.
+-- A repeated, late or reordered batch changes nothing that it must not: who failed returns only by a later ping; who
+-- fell silent also by one that came in time and was written late; a failure older than the last ping is none. Nobody is
+-- put up with a deadline that has passed. Items of one member keep their order.
 --
--- ARGV: fleet, sure ('1': the node has just measured its clock, take `at` as it is), then 4 values per item, at most 250:
---   slug, at (ms, Redis' clock), signal (plain|success|start: a ping; fail; log|ignored: nothing), exit
+-- ARGV: fleet, sure ('1': the node has just measured its clock, take `at` as it is), then 4 values per item, at most
+--   250: slug, at (ms, Redis' clock), signal (plain|success|start: a ping; fail; log|ignored: nothing), exit
 -- Returns one text per item: up (the next ping needs no script), parked (accepted; the next one may need a script: the
 --   fleet is paused, or the member silent), full (no room for another member), unknown (no such fleet), clock (`at` is
 --   more than 1 s from TIME: measure and repeat), or error: ...

@@ -1,14 +1,14 @@
--- Takes passed deadlines of one fleet's members: each is excused (sweep.lua says when), or silent and told, in one script.
--- Before that comes a chunk of the fleet's walk, if one is pending. Of the fleets that have something to do a random one
--- is taken: a million members that fall silent at once must not keep the others waiting.
+-- Takes passed deadlines of one fleet's members: each is excused (sweep.lua says when), or silent and told, in one
+-- script. Before that comes a chunk of the fleet's walk, if one is pending. Of the fleets that have something to do a
+-- random one is taken: a million members that fall silent at once must not keep the others waiting.
 --
 -- The walk follows a pause, a shorter span and a backward step of the clock: who is returning gets a granted deadline,
 -- and nothing may lie further in the future than if it had just happened. Nodes may know the old span (or clock) for
 -- CACHE_AGE, so it ends with the first pass that finds nothing at `walk` or later.
 --
 -- ARGV: limit (members), a random whole number
--- Returns {fleet ('' = none had anything to do), members walked or taken, of these now silent, corrupt templates put off,
---   next due moment in ms over all fleets ('' = none), now}
+-- Returns {fleet ('' = none had anything to do), members walked or taken, of these now silent, corrupt templates put
+--   off, next due moment in ms over all fleets ('' = none), now}
 -- Cost: about 4 us per member; the limit of 250 keeps a call under 5 ms.
 local LIMIT = tonumber(ARGV[1])
 local CORRUPT = 3600000   -- ms that a template which cannot be read is put off
@@ -35,7 +35,8 @@ local function walk(f)
     local beyond = '(' .. text(latest + AHEAD)
     above = call('ZREVRANGEBYSCORE', f.deadlines, 'inf', beyond, 'WITHSCORES', 'LIMIT', 0, LIMIT - #returning)
     for i = 1, #above, 2 do add(deadlines, score(granted(latest, excuses(above[i + 1]))), above[i]) end
-    down = call('ZREVRANGEBYSCORE', f.down, 'inf', '(' .. text(NOW + AHEAD), 'LIMIT', 0, LIMIT - #returning - #above / 2)
+    local rest = LIMIT - #returning - #above / 2
+    down = call('ZREVRANGEBYSCORE', f.down, 'inf', '(' .. text(NOW + AHEAD), 'LIMIT', 0, rest)
     for _, slug in ipairs(down) do add(since, text(NOW), slug) end
   end
   at_once('ZREM', f.returning, returning)
@@ -62,7 +63,7 @@ local function judge(f, limit)
     while windows[newest + 2] and tonumber(windows[newest + 2]) <= until_ do newest = newest + 2 end
     local heard_again = tonumber(windows[newest + 1] or -INF)
     local excused_before = excuses(deadline)
-    -- A window that has excused lies before the span that it granted: none counts twice.
+    -- A window that has excused lies before the span that it granted, so only a longer edit makes one count twice.
     if heard_again >= deadline - listening and excused_before < EXCUSES then
       add(excused, score(granted(math.max(heard_again, f.edited) + span(f), excused_before + 1)), slug)
     else

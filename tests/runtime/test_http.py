@@ -131,7 +131,7 @@ class Site:
         path = scope["path"]
         self.heard.append(path)
         self.headers.append(scope["headers"])
-        if path == "/slow":
+        if path in {"/slow", "/late"}:
             await self.release.wait()
         if path == "/hang":
             time.sleep(3 * QUICK["receive_s"])  # noqa: ASYNC251 - the whole process stands still
@@ -139,7 +139,7 @@ class Site:
             await _say(send, b"early")
             return
         text = path.encode()
-        if path == "/read":
+        if path in {"/read", "/late"}:
             text = await self._read(receive)
         if path == "/endless":
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -198,6 +198,13 @@ async def _stop(site: Site) -> None:
     site.task.cancel()
     with suppress(asyncio.CancelledError):
         await site.task
+
+
+async def connected(site: Site) -> socket.socket:
+    client = socket.socket()
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", site.port))
+    return client
 
 
 class Client:
@@ -266,19 +273,21 @@ async def test_a_head_that_does_not_end_is_answered_408(new_site: NewSite, conne
     assert said.endswith(b"\r\nconnection: close\r\n\r\nrequest too slow")
 
 
-async def test_a_head_that_drips_gains_no_time_by_it(new_site: NewSite, connect: Connect) -> None:
-    client = await connect(await new_site(**QUICK))
+async def test_a_head_that_drips_gains_no_time_by_it(new_site: NewSite) -> None:
+    site, loop = await new_site(**QUICK), asyncio.get_running_loop()
+    with await connected(site) as client:
 
-    async def drip() -> None:
-        await client.send(b"GET / HTTP/1.1\r\n")
-        while True:
-            await client.send(b"X: y\r\n")
-            await asyncio.sleep(0.01)
+        async def drip() -> None:
+            await loop.sock_sendall(client, b"GET / HTTP/1.1\r\n")
+            while True:
+                await loop.sock_sendall(client, b"X: y\r\n")
+                await asyncio.sleep(0.01)
 
-    dripping = asyncio.create_task(drip())
-    said = await client.rest()
-    dripping.cancel()
-    await asyncio.wait({dripping})
+        dripping = asyncio.create_task(drip())
+        async with asyncio.timeout(10):
+            said = await loop.sock_recv(client, 1_000)
+        dripping.cancel()
+        await asyncio.wait({dripping})
 
     assert said.startswith(b"HTTP/1.1 408 ")
 
@@ -340,6 +349,17 @@ async def test_an_answer_may_take_as_long_as_it_likes(new_site: NewSite, connect
     site.release.set()
 
     assert await client.answer() == b"/slow"
+
+
+async def test_a_body_that_we_do_not_read_takes_none_of_its_senders_time(new_site: NewSite, connect: Connect) -> None:
+    site = await new_site(**QUICK)
+    client, other = await connect(site), await connect(site)
+    client.writer.write(post("/late", "Content-Length: 4000000") + b"x" * 4_000_000)
+    await other.send(b"GET")
+    await other.rest()
+    site.release.set()
+
+    assert await client.answer() == b"4000000"
 
 
 async def test_a_while_in_which_we_hang_ourselves_is_held_against_nobody(new_site: NewSite, connect: Connect) -> None:
@@ -491,6 +511,13 @@ async def test_nothing_is_begun_before_what_came_before_it_is_answered(new_site:
     assert site.heard == ["/slow", "/2", "/read", "/4"]
 
 
+async def test_what_follows_a_request_for_an_upgrade_is_answered_too(new_site: NewSite, connect: Connect) -> None:
+    client = await connect(await new_site())
+    await client.send(get("/1", "Connection: Upgrade", "Upgrade: h2c") + get("/2"))
+
+    assert [await client.answer() for _ in range(2)] == [b"/1", b"/2"]
+
+
 async def test_who_sends_faster_than_he_is_answered_is_not_read(new_site: NewSite, connect: Connect) -> None:
     """Bodies, because each makes uvicorn resume reading; no host, because the smallest requests would cost most."""
     site = await new_site()
@@ -562,6 +589,25 @@ async def test_what_was_asked_is_answered_before_we_stop(new_site: NewSite, conn
 
     assert [await client.answer() for _ in range(2)] == [b"/slow", b"/2"]
     assert (await client.rest()).endswith(b"connection: close\r\n\r\n/3")
+
+
+async def test_half_a_request_holds_up_nobody_who_stops(new_site: NewSite, connect: Connect) -> None:
+    site = await new_site(drain_s=60)
+    client, half = await connect(site), await connect(site)
+    await half.send(b"GET /half")
+    await client.send(get("/slow") + b"GET /half")
+
+    async def has_begun() -> bool:
+        return bool(site.heard)
+
+    await eventually(has_begun)
+    assert site.task
+    site.task.cancel()
+    assert await half.rest() == b""
+    site.release.set()
+
+    assert await client.answer() == b"/slow"
+    assert await client.rest() == b""
 
 
 @pytest.mark.parametrize("place", ["on a connection that was idle", "on one that the kernel took for us"])

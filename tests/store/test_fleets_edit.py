@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import fleets
+from store import fleets, projects
 from store.arrivals import Ping
 from store.database import Database
 from store.errors import NotFound
@@ -188,7 +188,7 @@ async def test_a_rotation_leaves_the_old_ping_key_without_a_fleet(db: Database, 
     rotated = await fleets.rotate(db, fleet.id)
 
     assert rotated.ping_key != fleet.ping_key
-    assert await fleets.by_key(db, fleet.ping_key) is None
-    assert await fleets.by_key(db, rotated.ping_key) == ("fleet", fleet.id)
+    assert await projects.owners(db, [fleet.ping_key]) == [None]
+    assert await projects.owners(db, [rotated.ping_key]) == [("fleet", fleet.id)]
     assert (await fleets.get(db, fleet.id)).ping_key == rotated.ping_key
     assert rotated.edited_at == 0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rules import tokens
-from store import fleets, keys
+from store import fleets, keys, projects
 from store.arrivals import Ping
 from store.database import Database, opened
 from store.errors import NotFound, Unavailable
@@ -91,8 +91,8 @@ async def test_a_fleet_is_the_same_on_every_shard(sharded: Database) -> None:
 async def test_a_ping_key_leads_to_its_fleet_and_is_never_shaped_like_a_token(sharded: Database) -> None:
     fleet = await make_fleet(sharded)
 
-    assert await fleets.by_key(sharded, fleet.ping_key) == ("fleet", fleet.id)
-    assert await fleets.by_key(sharded, "another") is None
+    assert await projects.owners(sharded, [fleet.ping_key]) == [("fleet", fleet.id)]
+    assert await projects.owners(sharded, ["another"]) == [None]
     assert tokens.parse(fleet.ping_key) is None
     assert len(fleet.ping_key) == 22
 
@@ -272,7 +272,7 @@ async def test_a_deleted_fleet_leaves_nothing_but_what_messages_need(sharded: Da
     assert [found.id for found in await fleets.get_many(sharded, [fleet.id, other.id], deleted=True) if found] == [
         fleet.id, other.id,
     ]  # fmt: skip
-    assert await fleets.by_key(sharded, fleet.ping_key) is None
+    assert await projects.owners(sharded, [fleet.ping_key]) == [None]
     assert [found.id for found in (await fleets.page(sharded))[0]] == [other.id]
     assert await sharded.execute("ZCARD", keys.fleets("default")) == 1
     with pytest.raises(NotFound):
@@ -293,7 +293,7 @@ async def test_a_delete_that_stopped_half_way_is_finished_by_repeating_it(sharde
         with pytest.raises(NotFound):  # but it was
             await fleets.delete(sharded, fleet.id)
     assert [key.decode() for key in await sharded.execute("KEYS", f"*{fleet.id}*")] == [home.deleted(fleet.id)]
-    assert await fleets.by_key(sharded, fleet.ping_key) is None
+    assert await projects.owners(sharded, [fleet.ping_key]) == [None]
 
 
 async def test_who_is_forgotten_is_no_member_whatever_its_status_and_may_join_again(db: Database, clock: Clock) -> None:

@@ -137,6 +137,8 @@ async def test_a_second_pause_before_the_way_back_is_over_loses_nobody(db: Datab
     found = await placed(db, fleet)
     assert (len(found["returning"]), len(found["down"])) == (20, 10)
     assert (await fleets.counts(db, fleet.id))["paused"] == 31
+    assert await db.run("fleet_silent", db.shards[0], fleet.id) == [0, 0, b""]
+    assert await fleets.forget_silent(db, fleet.id, 0) == 0
 
     await clock.forward(1)
     await hear(db, clock)

@@ -72,6 +72,21 @@ async def test_two_sweepers_take_each_member_once_and_no_more_than_a_batch_at_a_
     assert await looks_at(db) == [fleet.id]
 
 
+async def test_a_call_takes_no_more_than_its_limit_for_the_walk_and_the_silent_together(
+    db: Database, clock: Clock
+) -> None:
+    fleet = await make_fleet(db, period=3600)
+    await say_all(db, fleet, *(Ping(f"due-{number}", T0) for number in range(4)))
+    await clock.forward(3700)
+    await say_all(db, fleet, *(Ping(f"far-{number}", clock.now) for number in range(2)))
+    await fleets.edit(db, fleet.id, {"period": 60})
+    await clock.forward(1)
+    await hear(db, clock)
+
+    swept = [await fleets.sweep(db, db.shards[0], 3) for _ in range(2)]
+    assert [(each.taken, each.silent) for each in swept] == [(3, 1), (3, 3)]
+
+
 async def test_a_fleet_waits_until_its_next_member_is_due(db: Database, clock: Clock) -> None:
     fleet = await make_fleet(db)
     await say_all(db, fleet, Ping("a", T0), Ping("b", T0 + 10))
@@ -168,7 +183,7 @@ async def test_an_excuse_needs_a_window_in_which_the_missing_ping_could_have_com
 
 async def test_a_window_that_begins_after_the_deadline_excuses_nothing(db: Database, clock: Clock) -> None:
     fleet = await make_fleet(db)
-    await say_all(db, fleet, Ping("a", T0), Ping("b", T0 + 11))
+    await say_all(db, fleet, Ping("a", T0), Ping("b", T0 + 1))
     await db.execute("ZADD", db.shards[0].deaf, T0 + SPAN + 20, T0 + SPAN + 1)
 
     assert await pass_time(db, clock, 100) == 1

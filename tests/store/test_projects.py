@@ -204,6 +204,17 @@ async def test_one_whose_index_entry_was_lost_is_found_again(db: Database) -> No
     assert await find(db, "srv01") == [made.heartbeat]
 
 
+async def test_a_token_is_taken_by_another_slug_and_by_another_secret(db: Database) -> None:
+    token = tokens.new_token()
+    settings = Settings(name="x", slug="a")
+    assert [await heartbeats.put(db, settings, token) for _ in range(2)] == [True, False]
+
+    assert await heartbeats.put(db, Settings(name="x", slug="b"), token) is None
+    assert await heartbeats.put(db, Settings(name="x"), token) is None
+    assert await heartbeats.put(db, settings, tokens.new_token(tokens.id_of(token))) is None
+    assert (await find(db, "a"), await find(db, "b")) == ([tokens.id_of(token)], [])
+
+
 async def test_a_full_project_makes_no_more(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HEARTBEATS_MAX", 2)
     for slug in ("a", "b"):

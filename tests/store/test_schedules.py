@@ -385,6 +385,20 @@ async def test_other_settings_leave_what_is_owed_alone(db: Database, clock: Cloc
     assert await owes(db, made) == ("09:00:00", "09:10:00")
 
 
+async def test_a_ping_that_came_before_an_edit_does_not_bring_the_new_slots_before_it_to_account(
+    db: Database, clock: Clock
+) -> None:
+    made = await make(db)
+    await play(db, clock, made, "08:10:00 fail; 08:20:00 -")
+    await heartbeats.edit(db, made.id, {"schedule": "15 * * * *"})
+    await listen(db, clock, "08:21:00")
+    assert await ping(db, made, at=at("08:12:00")) == "up"
+
+    await listen(db, clock, "08:30:00")
+    assert await alarms(db) == [("failure", "08:10:00")]
+    assert await owes(db, made) == ("09:15:00", "09:25:00")
+
+
 @pytest.mark.parametrize(
     ("settings", "script", "change", "owed"),
     [
