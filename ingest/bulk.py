@@ -157,7 +157,8 @@ class Intake:
                 self.tally.reject(index, refused.said[0]["status"], refused.said[1]["body"].decode())
             except (Unavailable, Overloaded):
                 self.tally.reject(index, 503, "unavailable, try again")
-        self._flush()
+        self._answers += self._node.submit_many(self._plain)
+        self._plain = []
 
     async def _take_one(self, index: int, said: Said, rest: Sequence[Any]) -> None:
         """Queues an item; `rest`: it and those behind it. Raises Refused, Unavailable or Overloaded."""
@@ -168,18 +169,34 @@ class Intake:
         if found.fleet:
             self._fleets[said.ping_key] = found
         signal, exit_status = self._meaning(found, said)
-        is_plain = found.known.up and signal == "success"
-        if found.heartbeat in self._signalled or (not is_plain and self._is_gathered(found.heartbeat)):
-            self._flush()
+        if found.heartbeat in self._signalled:
             self._tick()
-        if not is_plain:
+        elif not (found.known.up and signal == "success"):
             self._signalled.add(found.heartbeat)
-        ping, known = self._ping(found, signal, exit_status, said.ts), found.known
-        told = ping.at < self._now
-        if is_plain:
-            self._plain.append((index, ping, known, told))
+            if not found.fleet:
+                found.known.up = False  # so all of it waits in one queue, in its order, until a script has judged it
+            self._take_apart(found.heartbeat)
+        ping = self._ping(found, signal, exit_status, said.ts)
+        queued = index, ping, found.known, ping.at < self._now
+        if found.heartbeat in self._signalled:
+            self._submit(*queued)
         else:
+            self._plain.append(queued)
+
+    def _take_apart(self, heartbeat: str) -> None:
+        """What was gathered of a heartbeat goes before its signal, and by itself."""
+        earlier = [queued for queued in self._plain if queued[1].heartbeat == heartbeat]
+        if earlier:
+            self._plain = [queued for queued in self._plain if queued[1].heartbeat != heartbeat]
+            self._tick()
+        for queued in earlier:
+            self._submit(*queued)
+
+    def _submit(self, index: int, ping: Ping, known: Known, told: bool) -> None:  # noqa: FBT001  it is what is gathered
+        try:
             self._answers.append(([index], self._node.submit(ping, known, told=told)))
+        except Overloaded:
+            self.tally.reject(index, 503, "unavailable, try again")
 
     def _is_known(self, said: Said) -> bool:
         """Redis need not be asked whom this means."""
@@ -225,9 +242,6 @@ class Intake:
         now = self._node.clock.now()
         self._now = min(max(now, self._now + 1), now + AHEAD_MS)
 
-    def _is_gathered(self, heartbeat: str) -> bool:
-        return any(ping.heartbeat == heartbeat for _, ping, _, _ in self._plain)
-
     def _ping(self, found: Found, signal: str, exit_status: str, ts: int | None) -> Ping:
         at = self._now
         if ts is not None and ts < at:  # the future has not happened
@@ -239,11 +253,6 @@ class Intake:
                 del self._told[next(iter(self._told))]
         sender = self._sender
         return Ping(found.heartbeat, at, signal, exit_status, "", sender.address, sender.agent, b"", found.fleet)
-
-    def _flush(self) -> None:
-        """Queues the plain pings that were gathered: only here they get their place in the order of things."""
-        self._answers += self._node.submit_many(self._plain)
-        self._plain = []
 
     async def _count(self, answers: Sequence[tuple[list[int], "asyncio.Future[Any]"]]) -> None:
         for places, coming in answers:

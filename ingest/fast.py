@@ -129,7 +129,7 @@ class PingProtocol(Protocol):
         lane = self._lane
         _, token, ping_key, slug, agent, forwarded, _, _ = request.groups()
         if token is None:
-            return self.recognise_member(ping_key.decode(), slug.decode())
+            return self._recognise_member(ping_key, slug)
         heartbeat = id_of(token.decode())
         known = lane.peek(heartbeat)
         if known is None or not known.up or not compare_digest(known.token.encode(), token):
@@ -140,14 +140,14 @@ class PingProtocol(Protocol):
             address = read_headers(scope, lane.proxies).address
         return Ping(heartbeat, lane.now(), "success", "", "", address, agent[:AGENT_MAX] if agent else b""), known
 
-    def recognise_member(self, ping_key: str, slug: str) -> tuple[Ping, Known] | None:
+    def _recognise_member(self, ping_key: bytes, slug: bytes) -> tuple[Ping, Known] | None:
         """Who sends is not looked at: members keep no log."""
         lane = self._lane
-        kind, fleet = lane.owner(ping_key) or ("", "")
+        kind, fleet = lane.owner(ping_key.decode()) or ("", "")
         known = lane.peek(FLEET + fleet) if kind == "fleet" else None
-        if known is None or not known.up or not compare_digest(known.token, ping_key):
+        if known is None or not known.up or not compare_digest(known.token.encode(), ping_key):
             return None
-        return Ping(slug, lane.now(), fleet=fleet), known
+        return Ping(slug.decode(), lane.now(), fleet=fleet), known
 
     # As a waiter of ingest/commit.py.
 

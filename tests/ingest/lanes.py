@@ -209,6 +209,34 @@ CASES: Final = (
     Case(name="another secret", send=PING, answers=("404 Not Found",), state="forged"),
     Case(name="no heartbeat", send=PING, answers=("404 Not Found",), state="unknown"),
     Case(name="no token", send=get(path="/ping/" + "-" * 36), answers=("404 Not Found",)),
+    # Members of a fleet.
+    Case(name="a member", send=get(HOST, path="/ping/MEMBER"), fast=1, state="fleet"),
+    Case(name="a member, HEAD", send=get(path="/ping/MEMBER", method="HEAD"), fast=1, state="fleet"),
+    Case(
+        name="a member, POST", send=post("Connection: close", path="/ping/MEMBER"), fast=1, state="fleet", closes=True
+    ),
+    Case(name="a silent member", send=get(path="/ping/MEMBER"), fast=1, state="silent"),
+    Case(name="one too many", send=get(path="/ping/PINGKEY/2"), answers=("403 Forbidden",), fast=1, state="fleet"),
+    Case(
+        name="a fleet that is gone", send=get(path="/ping/MEMBER"), answers=("404 Not Found",), fast=1, state="no fleet"
+    ),
+    Case(
+        name="a fleet that is gone, twice",
+        send=get(path="/ping/MEMBER") * 2,
+        answers=("404 Not Found",) * 2,
+        fast=1,
+        state="no fleet",
+    ),
+    Case(name="the key of yesterday", send=get(path="/ping/MEMBER"), answers=("404 Not Found",), state="rotated"),
+    Case(name="a member's failure", send=get(path="/ping/MEMBER/fail"), state="fleet"),
+    Case(
+        name="a member with a run id", send=get(path="/ping/MEMBER?rid=1"), answers=("400 Bad Request",), state="fleet"
+    ),
+    Case(name="a member in capitals", send=get(path="/ping/PINGKEY/A"), answers=("400 Bad Request",), state="fleet"),
+    Case(
+        name="a slug of a character too many", send=get(path="/ping/PINGKEY/" + "a" * 101), answers=("404 Not Found",)
+    ),
+    Case(name="no ping key", send=get(path="/ping/none/srv-1"), answers=("404 Not Found",)),
     # Other ways to say it.
     Case(name="absolute form", send=get(HOST, path="http://x/ping/TOKEN")),
     Case(name="absolute form of another", send=get(HOST, path="http://y:1/ping/TOKEN?a=b")),
@@ -234,6 +262,7 @@ CASES: Final = (
     Case(name="a body", send=post("Content-Length: 5", body=b"hello")),
     Case(name="a body and a ping", send=post("Content-Length: 5", body=b"hello") + PING, answers=("200 OK",) * 2),
     Case(name="a body in two", send=(post("Content-Length: 5", body=b"he"), b"llo")),
+    Case(name="a body that looks like a ping", send=(post(f"Content-Length: {len(PING) + 31}"), PING)),
     Case(name="a GET with a body", send=get("Content-Length: 5", body=b"hello")),
     Case(name="an empty body, written otherwise", send=post("Content-Length: 00")),
     Case(name="chunks", send=post(CHUNKED, body=CHUNKS)),

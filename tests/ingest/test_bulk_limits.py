@@ -182,13 +182,16 @@ async def test_a_redis_that_goes_midway_refuses_item_by_item(new_node: NewNode) 
             await eventually(came)
             await server.kill()
             is_up.set()
-            yield line * 3 + b"{}"
+            yield line * 3 + lines(
+                {}, {"ping_key": "no key of ours", "slug": "a"}, {"ping_key": "k" * 101, "slug": "a"}
+            )
 
         said = await bulk(node, body())
 
         assert is_up.is_set()
         assert (said.status, said.accepted) == (200, 2)
-        assert said.refusals == [(2, 503), (3, 503), (4, 503), (5, 400)]
+        # What cannot be a ping key is nobody's; it is neither asked for nor remembered.
+        assert said.refusals == [(2, 503), (3, 503), (4, 503), (5, 400), (6, 404), (7, 404)]
 
 
 async def test_a_queue_that_is_full_refuses_what_it_cannot_take(new_node: NewNode) -> None:

@@ -167,6 +167,19 @@ async def test_signals_of_one_count_in_the_order_of_their_items(node: Node, *, t
             assert became == [status] * 3, (order, was_up)
 
 
+async def test_many_pings_of_one_behind_its_failure_are_all_taken(node: Node) -> None:
+    fleet, heartbeat = await fleet_of(node), await node.create()
+    addresses: list[dict[str, str]] = [
+        {"ping_key": fleet.ping_key, "slug": "device-1"},
+        {"token": heartbeat.token},
+    ]
+    for address in addresses:
+        assert await bulk(node, lines(address, address | {"signal": "fail"}, *[address] * 900)) == Answer(200, 902, [])
+
+    assert await node.status(heartbeat) == "up"
+    assert await member_status(node, fleet, "device-1") == "up"
+
+
 async def test_a_start_and_its_success_in_one_request_leave_no_run_behind(node: Node) -> None:
     for was_up in (False, True):
         heartbeat = await node.create()

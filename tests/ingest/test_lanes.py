@@ -22,16 +22,16 @@ from ingest.sender import read_headers
 from rules.tokens import id_of, new_token
 from runtime.http import HEAD_MAX
 from runtime.listen import listen
-from store import heartbeats
+from store import fleets, heartbeats
 from store.database import Database, opened
+from store.fleets import FleetSettings
 from store.records import Settings
 from tests.conftest import Sockets, clean, eventually
 from tests.ingest.lanes import CASES, PING, Case, Lane, connected, get, lane, post, talk
 from tests.servers import Server, binaries, running
 
-DATE: Final = re.compile(rb"\r\ndate: [^\r]+")
+DATE: Final = re.compile(rb"(?<=\r\ndate: )[^\r]+")
 COUNTED: Final = re.compile(rb'flatline_pings_total\{result="(\w+)"\} (\S+)')
-STATES: Final = ("up", "pending", "down", "paused", "gone", "corrupt", "forged")
 UP: Final = Settings(name="job", period=60, grace=30)
 
 FAST: Final = pytest.mark.parametrize("fast", [False, True], ids=["slow", "fast"])
@@ -59,7 +59,11 @@ async def db(lanes: Lanes, sockets: Sockets) -> AsyncIterator[Database]:
 
 
 async def in_state(db: Database, at: Lane, state: str) -> str:
-    """The token of a new heartbeat that is in this state, and for all that the node knows, up if it ever was."""
+    """The token of a new heartbeat that is in this state, and for all that the node knows, up if it ever was; or the
+    ping key of a new fleet that has a member and no room for another.
+    """
+    if state in {"fleet", "silent", "rotated", "no fleet"}:
+        return await _fleet(db, at, state)
     token = new_token()
     if state == "unknown":
         return token
@@ -81,6 +85,21 @@ async def in_state(db: Database, at: Lane, state: str) -> str:
     elif state == "forged":
         return token[:-1] + ("0" if token[-1] != "0" else "1")
     return token
+
+
+async def _fleet(db: Database, at: Lane, state: str) -> str:
+    fleet = await fleets.create(db, FleetSettings(name="fleet", cap=1))
+    await _forgotten(at)
+    for end in ("", "/fail") if state == "silent" else ("",):
+        await answered(at, get("Connection: close", path=f"/ping/{fleet.ping_key}/srv-1{end}"))
+    if state == "rotated":
+        now = await fleets.rotate(db, fleet.id)
+        await _forgotten(at)
+        await answered(at, get("Connection: close", path=f"/ping/{now.ping_key}/srv-1"))
+    elif state == "no fleet":
+        shard = db.shard(fleet.id)
+        await db.execute("DEL", shard.fleet(fleet.id), shard.fleet_deadlines(fleet.id))
+    return fleet.ping_key
 
 
 async def _forgotten(at: Lane) -> None:
@@ -116,6 +135,8 @@ def placing(token: str) -> Callable[[bytes], bytes]:
         b"DASHLESS": token.replace("-", ""),
         b"PERCENT": token.replace("-", "%2D", 1).replace("-", "%2d", 1),
         b"TOKEN": token,
+        b"PINGKEY": token,
+        b"MEMBER": f"{token}/srv-1",
     }
 
     def place(piece: bytes) -> bytes:
@@ -132,7 +153,7 @@ async def test_both_lanes_answer_count_and_log_alike(lanes: Lanes, db: Database,
     for at in lanes:
         token = await in_state(db, at, case.state)
         before, taken = await counts(at), at.taken
-        said.append(DATE.sub(b"", await talk(at, case, placing(token))))
+        said.append(DATE.sub(b"D", await talk(at, case, placing(token))))
         after = await counts(at)
         counted.append({result: after[result] - before[result] for result in after})
         logged.append(await log_rows(db, token))
@@ -152,7 +173,7 @@ async def test_a_ping_in_two_pieces_is_answered_wherever_it_is_cut(lanes: Lanes,
         whole, taken = place(get("Host: x", "User-Agent: y")), at.taken
         for cut in range(1, len(whole)):
             case = Case(name="cut", send=(whole[:cut], whole[cut:]))
-            said.append(DATE.sub(b"", await talk(at, case, place)))
+            said.append(DATE.sub(b"D", await talk(at, case, place)))
         assert at.taken == taken
 
     assert len(set(said)) == 1
@@ -165,7 +186,7 @@ async def test_a_ping_byte_by_byte_is_answered(lanes: Lanes, db: Database) -> No
         place = placing(await in_state(db, at, "up"))
         whole = place(get("Host: x", "Connection: close"))
         pieces = tuple(whole[i : i + 1] for i in range(len(whole)))
-        said.append(DATE.sub(b"", await talk(at, Case(name="bytes", send=pieces, closes=True), place)))
+        said.append(DATE.sub(b"D", await talk(at, Case(name="bytes", send=pieces, closes=True), place)))
 
     assert said[0] == said[1]
     assert said[0].startswith(b"HTTP/1.1 200 OK\r\n")
@@ -207,8 +228,18 @@ async def test_who_reads_nothing_is_not_read_and_misses_nothing(
                     return me in at.connections and at.connections[me].flow.write_paused
 
                 await eventually(is_full, within_s=60)
-                assert len(at.connections[me]._kept) < 600_000  # a read or two
-                assert at.connections[me].transport.get_write_buffer_size() < 200_000
+                full = at.connections[me]
+
+                async def is_still() -> bool:
+                    """Nothing of it moves while others are answered."""
+                    before = full.transport.get_write_buffer_size(), len(full._kept), at.read[me]
+                    for _ in range(20):
+                        assert (await answered(at, place(get("Connection: close")))).startswith(b"HTTP/1.1 200 OK")
+                    return before == (full.transport.get_write_buffer_size(), len(full._kept), at.read[me])
+
+                await eventually(is_still, within_s=60)
+                assert len(full._kept) < 600_000  # a read or two
+                assert full.transport.get_write_buffer_size() < 200_000
                 writer.transport.resume_reading()  # type: ignore[attr-defined]
                 said = await reader.read()
 
@@ -222,14 +253,13 @@ async def server() -> AsyncIterator[Server]:
         yield started
 
 
-async def _waiting(at: Lane, count: int) -> None:
-    """Until so many pings wait for Redis, one of them in a write."""
-    commit = at.node._queues[0].plain
+async def _has_read(at: Lane, before: int, request: bytes) -> None:
+    """Until the node has read so much more than before."""
 
-    async def do_wait() -> bool:
-        return commit._writer is not None and len(commit._waiting) >= count - 1
+    async def has() -> bool:
+        return at.read.total() - before >= len(request)
 
-    await eventually(do_wait)
+    await eventually(has)
 
 
 @FAST
@@ -239,9 +269,10 @@ async def test_what_was_asked_before_a_node_stops_is_answered(server: Server, *,
             place = placing(await in_state(db, at, "up"))
             assert server.process
             server.process.send_signal(signal.SIGSTOP)
+            before = at.read.total()
             asked = [asyncio.create_task(answered(at, place(PING))) for _ in range(5)]
             twice = asyncio.create_task(answered(at, place(PING * 2)))
-            await _waiting(at, 6)
+            await _has_read(at, before, place(PING * 7))
             at.stop()
 
             async def is_stopping(at: Lane = at) -> bool:
@@ -267,8 +298,8 @@ async def test_no_redis_is_503_and_counted_so(server: Server, *, fast: bool) -> 
             taken = at.taken
             said = await answered(at, place(get("Connection: close")))
 
-            assert DATE.sub(b"", said) == (
-                b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            assert DATE.sub(b"D", said) == (
+                b"HTTP/1.1 503 Service Unavailable\r\ndate: D\r\ncontent-type: text/plain; charset=utf-8\r\n"
                 b"content-length: 22\r\ncache-control: no-store\r\nretry-after: 2\r\nconnection: close\r\n\r\n"
                 b"unavailable, try again"
             )
@@ -288,10 +319,10 @@ async def test_a_full_queue_is_503_at_once_and_counted_so(server: Server, *, fas
                 refused, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED, timeout=10)
             finally:
                 server.process.send_signal(signal.SIGCONT)
-            said = [DATE.sub(b"", one) for one in await asyncio.gather(*asked)]
+            said = [DATE.sub(b"D", one) for one in await asyncio.gather(*asked)]
 
-            assert DATE.sub(b"", refused.pop().result()) == (
-                b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            assert DATE.sub(b"D", refused.pop().result()) == (
+                b"HTTP/1.1 503 Service Unavailable\r\ndate: D\r\ncontent-type: text/plain; charset=utf-8\r\n"
                 b"content-length: 21\r\ncache-control: no-store\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
                 b"overloaded, try again"
             )
@@ -310,9 +341,10 @@ async def test_a_node_that_stops_while_redis_hangs_says_that_it_could_not(
             place = placing(await in_state(db, at, "up"))
             assert server.process
             server.process.send_signal(signal.SIGSTOP)
+            before = at.read.total()
             asked = asyncio.create_task(answered(at, place(PING)))
             try:
-                await _waiting(at, 1)
+                await _has_read(at, before, place(PING))
                 at.stop()
                 said = await asked
             finally:

@@ -160,5 +160,22 @@ async def test_who_is_slow_is_let_go_and_nobody_else_notices(redis_url: str) -> 
     assert said["idle"] == {"HTTP/1.1 200 OK": EACH}
 
 
+async def test_who_pings_now_and_then_is_not_idle(redis_url: str) -> None:
+    async with opened(redis_url) as db:
+        token = (await heartbeats.create(db, Settings(name="job", period=60, grace=30))).token
+        ping = get("Host: x", path=f"/ping/{token}")
+        with lane(redis_url, fast=True, options={"receive_s": 0.3, "idle_s": 0.5}) as at:
+            async with connected(at) as (reader, writer):
+                idle = Client(ping)
+                await _connect(at, [idle])
+                while not idle.gone:
+                    writer.write(ping)
+                    assert (await reader.readuntil(b"\r\n\r\nOK")).startswith(b"HTTP/1.1 200 OK")
+                    await asyncio.sleep(DRIP_S)
+
+                writer.write(ping)
+                assert (await reader.readuntil(b"\r\n\r\nOK")).startswith(b"HTTP/1.1 200 OK")
+
+
 def _first_line(client: Client) -> Any:
     return client.said.partition(b"\r\n")[0].decode()
