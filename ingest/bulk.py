@@ -21,7 +21,7 @@ from ingest import finding, items
 from ingest.answers import NO_STORE, NOT_FOUND, Refused, answer
 from ingest.commit import Overloaded
 from ingest.finding import Found
-from ingest.items import IDLE_S, ITEMS_MAX, Invalid, Said, TooLarge
+from ingest.items import ITEMS_MAX, Invalid, Said, TooLarge
 from ingest.meaning import meaning
 from ingest.node import AHEAD_MS, Node
 from ingest.sender import Sender, read_headers
@@ -44,7 +44,7 @@ class Tally:
     def __init__(self) -> None:
         self.accepted = 0
         self.rejected: list[tuple[int, int, str]] = []  # index, status, message
-        self.broken_off: tuple[int, str, str] | None = None  # status, code, message
+        self.too_large = ""
 
     def reject(self, index: int, status: int, message: str) -> None:
         self.rejected.append((index, status, message))
@@ -65,10 +65,8 @@ class Tally:
         rejected = [{"index": index, "status": status, "message": text} for index, status, text in self.rejected]
         body: dict[str, Any] = {"accepted": self.accepted, "rejected": rejected}
         status, headers = 200, {"cache-control": "no-store"}
-        if self.broken_off:
-            status, code, message = self.broken_off
-            headers["connection"] = "close"
-            body["error"] = {"code": code, "message": message, "field": None}
+        if self.too_large:
+            status, body["error"] = 413, {"code": "too_large", "message": self.too_large, "field": None}
         elif rejected and not self.accepted and all(each == 503 for _, each, _ in self.rejected):
             status, headers["retry-after"] = 503, "5"  # for senders that look no further
         return Response(orjson.dumps(body), status, headers, "application/json")
@@ -90,11 +88,9 @@ class Bulk:
             async for chunk in items.chunks(request):
                 await intake.take(chunk)
         except TooLarge as error:
-            tally.broken_off = 413, "too_large", str(error)
-        except TimeoutError:
-            tally.broken_off = 408, "too_slow", f"nothing came for {IDLE_S:g} seconds"
+            tally.too_large = str(error)
         except ClientDisconnect:
-            pass  # nobody hears the answer; what came in whole chunks counts
+            pass  # the client hung up or was too slow; what came of it counts
         finally:
             await intake.drained()
         results = Counter(RESULTS.get(status, "bad_request") for _, status, _ in tally.rejected)
@@ -173,8 +169,6 @@ class Intake:
             self._tick()
         elif not (found.known.up and signal == "success"):
             self._signalled.add(found.heartbeat)
-            if not found.fleet:
-                found.known.up = False  # so all of it waits in one queue, in its order, until a script has judged it
             self._take_apart(found.heartbeat)
         ping = self._ping(found, signal, exit_status, said.ts)
         queued = index, ping, found.known, ping.at < self._now
@@ -193,6 +187,8 @@ class Intake:
             self._submit(*queued)
 
     def _submit(self, index: int, ping: Ping, known: Known, told: bool) -> None:  # noqa: FBT001  it is what is gathered
+        if not ping.fleet:
+            known.up = False  # all that it says waits in one queue, in its order, until a script has judged it
         try:
             self._answers.append(([index], self._node.submit(ping, known, told=told)))
         except Overloaded:

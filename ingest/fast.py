@@ -113,11 +113,8 @@ class PingProtocol(Protocol):
         plain = None if request is None else self.recognise(request)
         if request is None or plain is None:
             return super().take(data)
-        cycle, ping = self._ping, plain[0]
-        cycle.is_head, cycle.keep_alive = request[1] == b"HEAD", request[7] is None
-        cycle.cached = FLEET + ping.fleet if ping.fleet else ping.heartbeat
-        cycle.response_complete = False
-        self.cycle = cycle  # type: ignore[assignment]  # all that uvicorn asks of one
+        self._ping.response_complete = False
+        self.cycle = self._ping  # type: ignore[assignment]  # all that uvicorn asks of one
         try:
             self._lane.submit(*plain, self)
         except Overloaded as error:
@@ -126,28 +123,26 @@ class PingProtocol(Protocol):
 
     def recognise(self, request: re.Match[bytes]) -> tuple[Ping, Known] | None:
         """The ping; or None, then the request goes the long way."""
-        lane = self._lane
-        _, token, ping_key, slug, agent, forwarded, _, _ = request.groups()
+        lane, cycle = self._lane, self._ping
+        method, token, ping_key, slug, agent, forwarded, close, _ = request.groups()
         if token is None:
-            return self._recognise_member(ping_key, slug)
-        heartbeat = id_of(token.decode())
-        known = lane.peek(heartbeat)
-        if known is None or not known.up or not compare_digest(known.token.encode(), token):
+            kind, fleet = lane.owner(ping_key.decode()) or ("", "")
+            if kind != "fleet":
+                return None
+            secret, heartbeat, cached = ping_key, slug.decode(), FLEET + fleet
+        else:
+            secret, fleet = token, ""
+            heartbeat = cached = id_of(token.decode())
+        known = lane.peek(cached)
+        if known is None or not known.up or not compare_digest(known.token.encode(), secret):
             return None
+        cycle.cached, cycle.is_head, cycle.keep_alive = cached, method == b"HEAD", close is None
         address = self._address
         if forwarded and lane.proxies:
             scope = {"headers": [(b"x-forwarded-for", forwarded)], "client": self.client}
             address = read_headers(scope, lane.proxies).address
-        return Ping(heartbeat, lane.now(), "success", "", "", address, agent[:AGENT_MAX] if agent else b""), known
-
-    def _recognise_member(self, ping_key: bytes, slug: bytes) -> tuple[Ping, Known] | None:
-        """Who sends is not looked at: members keep no log."""
-        lane = self._lane
-        kind, fleet = lane.owner(ping_key.decode()) or ("", "")
-        known = lane.peek(FLEET + fleet) if kind == "fleet" else None
-        if known is None or not known.up or not compare_digest(known.token.encode(), ping_key):
-            return None
-        return Ping(slug.decode(), lane.now(), fleet=fleet), known
+        agent = agent[:AGENT_MAX] if agent else b""
+        return Ping(heartbeat, lane.now(), "success", "", "", address, agent, b"", fleet), known
 
     # As a waiter of ingest/commit.py.
 

@@ -98,6 +98,7 @@ class Pings:
             said = dialect.read_body(said.output)
             if said.error:
                 raise Refused("bad_request", dialect.refused(said.error))
+        said = said._replace(output=said.output[-self._limit :] if self._limit else b"")  # a dialect's text, too
         ping = self._ping(found, target, said, scope["method"])
         ping.at, ping.sender, ping.agent = arrived, sender.address, sender.agent
         became = await node.submit(ping, found.known)
@@ -139,7 +140,7 @@ class Pings:
                     self._node, target.token, target.slug, period=said.period, grace=said.grace
                 )
                 found = await finding.by_slug(self._node, target.token, target.slug)
-        if wrong and (found or said.create):
+        if wrong and (found or said.create or target.slug != target.slug.lower()):
             raise Refused("bad_request", dialect.refused(wrong))
         if found is None:
             raise Refused("not_found", dialect.not_found)

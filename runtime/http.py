@@ -114,11 +114,6 @@ class Protocol(HttpToolsProtocol):
         self.cycle = NOT_YET
         super().connection_made(self.wire)  # type: ignore[arg-type]  # all that is used of one
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._kept = b""
-        self.pipeline.clear()
-
     def data_received(self, data: bytes) -> None:
         while data:
             if self._answers():

@@ -148,10 +148,7 @@ function on.success(h, ping)
     owe(h, ping)
     arm(h, deadline)
   else
-    if later then  -- less than what was granted, but a ping: the order of things counts from here
-      remember_ping(h, at)
-      if h.excuses then set(h, 'excuses', nil) end
-    end
+    if later then remember_ping(h, at) end  -- less than what was granted: the order of things counts from here
     if in_time and not h.schedule and h.deadline > NOW + span(h) + CLOCK_OFF then
       remember_ping(h)  -- no ping can have earned that: a clock had jumped
       grant(h, NOW)     -- not at + span: newer pings may stand behind it

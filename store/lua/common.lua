@@ -86,10 +86,14 @@ local function grant(h, from)
   end
 end
 
+-- A ping that is news ends the row of excuses: plain pings cannot, they only write the deadline.
 local function remember_ping(h, at)
   at = math.max(at or 0, h.pinged)
   h.pinged = at
-  if at > 0 and at ~= h.last_ping then set(h, 'last_ping', at) end
+  if at > 0 and at ~= h.last_ping then
+    set(h, 'last_ping', at)
+    if h.excuses then set(h, 'excuses', nil) end
+  end
 end
 
 -- The indexes, all in the order of names: a count is a ZCARD and cannot drift, a page is a range.

@@ -186,8 +186,8 @@ async def test_what_is_wrong_is_told_only_to_those_who_know_the_heartbeat(node: 
 
 
 SLUGS: Final = [
-    ("srv01", "SRV01", None),
-    ("srv02", "SRV02/fail", None),
+    ("srv01", "SRV01", BAD_URL),
+    ("srv02", "SRV02/fail", BAD_URL),
     ("srv03", "srv.03", None),
     ("srv04", "srv%2004", None),
     ("srv05", "srv+05", None),

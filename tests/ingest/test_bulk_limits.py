@@ -116,23 +116,6 @@ async def test_an_array_of_many_small_values_is_counted_before_it_is_made(scene:
     assert peak < 4 * len(body) + 1_000_000
 
 
-async def test_a_sender_that_stops_sending_is_told_what_was_taken(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.items, "IDLE_S", 0.1)
-    heartbeat = await node.create()
-    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
-    line = lines({"token": heartbeat.token}) + b"\n"
-    writer.write(b"POST /ping/bulk HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n" + line * 3 + b'{"token": ')
-
-    async with asyncio.timeout(10):
-        said = await reader.read()  # and the connection ends
-    writer.close()
-
-    head, _, body = said.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 408")
-    assert orjson.loads(body)["accepted"] == 3
-    assert await node.status(heartbeat) == "up"
-
-
 async def test_what_came_before_a_client_hung_up_counts(node: Node) -> None:
     found = [await node.create() for _ in range(3)]
     _, writer = await asyncio.open_connection("127.0.0.1", node.port)

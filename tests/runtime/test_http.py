@@ -340,6 +340,46 @@ async def test_an_idle_connection_is_closed_later_than_a_slow_one(new_site: NewS
     assert await idle.rest() == b""
 
 
+async def turns() -> None:
+    """So that the server reads what was sent before more is; that it does is not what is tested."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def looked_at(connection: Protocol, times: int) -> None:
+    async def is_so() -> bool:
+        return connection._looks >= times
+
+    await eventually(is_so)
+
+
+async def test_time_between_requests_is_not_held_against_the_next(new_site: NewSite, connect: Connect) -> None:
+    site = await new_site(receive_s=0.3, idle_s=60)
+    client = await connect(site)
+    await client.send(get("/1"))
+    assert await client.answer() == b"/1"
+    await looked_at(site.connections[0], 5)
+    await client.send(get("/2")[:-1])
+    await turns()
+    await looked_at(site.connections[0], 1)
+    await client.send(b"\n")
+
+    assert await client.answer() == b"/2"
+
+
+async def test_time_for_a_request_is_not_held_against_the_pause_behind_it(new_site: NewSite, connect: Connect) -> None:
+    site = await new_site(receive_s=1, idle_s=0.3)
+    client = await connect(site)
+    await client.send(get("/1")[:-1])
+    await looked_at(site.connections[0], 4)
+    await client.send(b"\n")
+    assert await client.answer() == b"/1"
+    await looked_at(site.connections[0], 1)
+    await client.send(get("/2"))
+
+    assert await client.answer() == b"/2"
+
+
 async def test_an_answer_may_take_as_long_as_it_likes(new_site: NewSite, connect: Connect) -> None:
     site = await new_site(**QUICK)
     client, other = await connect(site), await connect(site)
@@ -414,10 +454,20 @@ async def test_a_head_may_be_16_kb_long_and_not_a_byte_longer(
     assert b"\r\nconnection: close\r\n" in said
 
 
-async def turns() -> None:
-    """So that the server reads what was sent before more is; that it does is not what is tested."""
-    for _ in range(20):
-        await asyncio.sleep(0)
+async def test_the_end_of_a_body_does_not_count_for_the_head_behind_it(new_site: NewSite, connect: Connect) -> None:
+    client = await connect(await new_site())
+    await client.send(post("/read", "Transfer-Encoding: chunked") + b"5\r\nhello\r\n")
+    await turns()
+    await client.send(b"0\r\n\r\n" + head_of(HEAD_MAX))
+
+    assert [await client.answer() for _ in range(2)] == [b"5", b"/"]
+
+
+async def test_line_breaks_before_a_request_are_no_head(new_site: NewSite, connect: Connect) -> None:
+    client = await connect(await new_site())
+    await client.send(b"\r\n" * HEAD_MAX + get("/"))
+
+    assert await client.answer() == b"/"
 
 
 async def test_what_follows_a_head_that_came_in_two_does_not_count(new_site: NewSite, connect: Connect) -> None:
@@ -682,7 +732,7 @@ def test_uvicorn_is_as_we_know_it() -> None:
     kept = {"client", "cycle", "flow", "headers", "loop", "pipeline", "server_state", "transport"}
     assert kept <= attributes(HttpToolsProtocol)
     hooks = {
-        "connection_made", "connection_lost", "data_received", "eof_received", "pause_writing", "shutdown",
+        "connection_made", "data_received", "eof_received", "pause_writing", "shutdown",
         "on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete",
         "send_400_response", "_start_asgi_task",
     }  # fmt: skip

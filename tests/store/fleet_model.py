@@ -138,7 +138,7 @@ class FleetModel:
         self.period, self.grace, self.misses = period, grace, misses
         nodes_know = self.now + CACHE_AGE
         if self.span > old:
-            self.not_before = max(self.not_before, nodes_know + self.span)
+            self.not_before = nodes_know + self.span
         elif self.span < old:
             self.not_before, self.walk = min(self.not_before, nodes_know + self.span), nodes_know
         if self.span != old:

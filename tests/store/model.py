@@ -184,28 +184,28 @@ class Heart:
                 self.deadline = deadline
                 return
             if later:
-                self.stored_ping, self.excuses = at, 0
+                self.store(max(at, self.ping))
             if not self.schedule and self.deadline > self.now + self.span + CLOCK_OFF and in_time:  # a clock had jumped
                 self.grant(self.now)
         elif self.status == "up":
             if self.schedule and deadline > (self.due or 0):
                 self.owe(at)
-            self.stored_ping = max(self.stored_ping, at)
+            self.store(max(at, self.ping))
             self.unpark()
         elif revives and not (self.status == "down" and self.needs_more(at)):
-            self.stored_ping, self.status, self.since = max(self.ping, at), "up", at
-            self.resume_at = None
+            self.store(max(at, self.ping))
+            self.status, self.since, self.resume_at = "up", at, None
             if self.slot_from is not None and at >= self.slot_from:
                 self.slot_from = None
             self.owe(at)
             self.unpark()
         elif self.status != "pending":
-            self.stored_ping = max(self.ping, at)
+            self.store(max(at, self.ping))
 
     def owe(self, at: int) -> None:
         if self.schedule and self.slot_from is None:
             self.slot, self.due = self.owed_next.slot, self.owed_next.deadline
-            self.stored_ping = max(self.stored_ping, at)
+            self.store(max(at, self.ping))
 
     def needs_more(self, at: int) -> bool:
         """Closes the incident, unless more good pings must come before that."""
@@ -264,7 +264,8 @@ class Heart:
         self.rev += 1
         if self.timing == old_timing:
             return
-        self.stored_ping, self.edited, self.settle_at = ping, self.now, self.now + CACHE_AGE
+        self.store(ping)
+        self.edited, self.settle_at = self.now, self.now + CACHE_AGE
         if self.schedule:
             self.slot_from = self.now
         else:
@@ -292,6 +293,7 @@ class Heart:
         excuses = self.excuses if self.deadline % 1 else 0
         heard_again = self.world.deaf(listening_from, self.deadline)
         if heard_again is not None and heard_again > self.excused_to and excuses < 3:
+            self.store(self.ping)
             self.excuses, self.excused_to = excuses + 1, heard_again
             self.grant(max(heard_again, self.edited))
         else:
@@ -338,7 +340,8 @@ class Heart:
     def clamp(self) -> None:
         """After a backward step nothing lies further in the future than if it had just happened."""
         reckoned_ahead = max(self.ping, self.slot_from or 0) > self.now
-        self.stored_ping = min(self.ping, self.now)
+        self.store(self.ping)
+        self.stored_ping = min(self.stored_ping, self.now)
         self.failed, self.edited = min(self.failed, self.now), min(self.edited, self.now)
         self.excused_to, self.since = min(self.excused_to, self.now), min(self.since, self.now)
         self.runs = {
@@ -356,11 +359,17 @@ class Heart:
 
     # The words they are made of: whoever parks or grants stores the last ping
 
+    def store(self, ping: int) -> None:
+        """One that is news ends the row of excuses."""
+        if ping > self.stored_ping:
+            self.stored_ping, self.excuses = ping, 0
+
     def park(self) -> None:
-        self.stored_ping, self.deadline = self.ping, inf
+        self.store(self.ping)
+        self.deadline = inf
 
     def grant(self, since: int) -> None:
-        self.stored_ping = self.ping
+        self.store(self.ping)
         if self.schedule:
             self.slot_from, self.deadline = since, self.now + 0.5
         else:

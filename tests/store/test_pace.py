@@ -74,8 +74,9 @@ class Job:
         await self.aside(beat, at)
 
     async def aside(self, beat: str, at: int) -> None:
-        edits = {
-            "longer": {"period": 3 * PACE, "misses": 2, "grace": 30},
+        edits: dict[str, dict[str, Any]] = {
+            # A ping that comes early may be late for the slot before, if that may be missed: nobody can tell.
+            "longer": {"period": 3 * PACE, "misses": 2 if self.offset >= 0 else 1, "grace": 30},
             "shorter": {"period": PACE, "misses": 1, "grace": 20},
             "to a period": PERIOD,
             "to a schedule": SCHEDULE,

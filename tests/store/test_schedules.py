@@ -526,6 +526,27 @@ async def test_a_ping_under_an_excuse_starts_the_count_anew(db: Database, clock:
     assert await alarms(db) == []
 
 
+@pytest.mark.parametrize("plan", [{}, {"schedule": "", "period": 3600}], ids=["schedule", "period"])
+@pytest.mark.parametrize("then", ["edit", "run"])
+async def test_excuses_of_long_ago_do_not_count_after_pings(
+    db: Database, clock: Clock, plan: dict[str, Any], then: str
+) -> None:
+    made = await make(db, max_runtime=60, **plan)
+    for hour in ("09", "10", "11"):
+        await be_deaf(db, clock, f"{hour}:00:00", f"{hour}:01:00")
+    await play(db, clock, made, "12:00:05 success; 13:00:05 success")
+    assert (await log_of(db, made)).count("excused") == 3
+    if then == "edit":  # a deadline behind which no ping stands
+        await listen(db, clock, "13:30:00")
+        await heartbeats.edit(db, made.id, {"grace": 660})
+    else:
+        await play(db, clock, made, "13:59:59 start")
+    await be_deaf(db, clock, "14:00:00", "14:00:30")
+
+    await play(db, clock, made, "15:00:05 success")
+    assert await alarms(db) == []
+
+
 # Runs
 
 
