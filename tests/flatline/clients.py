@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from dataclasses import dataclass
@@ -48,7 +49,11 @@ def url_of(sink: HttpSink) -> str:
 
 async def start(*words: str | bytes, environment: dict[str, str] | None = None, **options: Any) -> Process:
     """Start `flatline <words>` apart from whatever terminal the tests have."""
-    given = {"stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE, "start_new_session": True, **options}
+    given = {
+        "stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE, "start_new_session": True,
+        "preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
+        **options,
+    }  # fmt: skip
     base = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
     process = await asyncio.create_subprocess_exec(FLATLINE, *words, env=base | (environment or {}), **given)
     STARTED.append(process)
