@@ -70,9 +70,10 @@ class GroupCommit(Generic[Item, Answer]):
                     for _, waiter in batch:
                         if not waiter.done():
                             waiter.set_exception(error)
-                finally:
+                except BaseException:
                     for _, waiter in batch:
-                        waiter.cancel()  # only if we are cancelled ourselves: nobody may wait for ever
+                        waiter.cancel()  # we are cancelled ourselves: nobody may wait for ever
+                    raise
         finally:
             self._writer = None
             for _, waiter in self._waiting:

@@ -140,7 +140,8 @@ class _Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         for client in queued:
-            await loop.connect_accepted_socket(self._connection, client)
+            with contextlib.suppress(OSError):  # gone already
+                await loop.connect_accepted_socket(self._connection, client)
         await asyncio.sleep(LET_IN_S)
         await super().shutdown(sockets)
 
@@ -168,7 +169,7 @@ class _Server(uvicorn.Server):
 def _accept_all(listeners: Sequence[socket.socket]) -> list[socket.socket]:
     accepted: list[socket.socket] = []
     for listener in listeners:
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # nobody waits any more
             while True:
                 accepted.append(listener.accept()[0])
     return accepted

@@ -10,6 +10,8 @@ function init(args)
     before[count] = at and request:sub(1, at - 1) or request
     after[count] = at and request:sub(at + 1)
   end
+  math.randomseed(os.time())
+  sent = math.random(count) - 1  -- or a short run among many would see the first of them only
 end
 
 function request()
