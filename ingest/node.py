@@ -4,6 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
+from itertools import cycle
 from math import nan
 from typing import Any, Final
 
@@ -25,6 +27,7 @@ from store.records import Durability
 
 SHED_S: Final = 1.0  # after a refusal no pulse for so long: a node that refuses cannot hear
 BULK_MAX: Final = 250  # plain pings of a bulk in one write
+BULK_LANES: Final = 2  # so that Redis has the next write when it has answered one
 AHEAD_MS: Final = 20  # how far `at` may run ahead of the clock to stay unique; arrive.lua cuts what lies further
 CLOSE_S: Final = 5.0  # for what still waits when we stop; then a Redis that hangs has had its time
 
@@ -46,19 +49,35 @@ class ShardQueues:
         self._shard = shard
         self._plain_lane = Lane(node.db, shard)
         self._signal_lane = Lane(node.db, shard)
-        self._bulk_lane = Lane(node.db, shard)
+        self._bulk_lanes = [Lane(node.db, shard) for _ in range(BULK_LANES)]
         limit = node.settings.queue_limit
         self.plain = GroupCommit[Entry, str](self._write_plain, most=PLAIN_MAX, limit=limit)
         self.signals = GroupCommit[Entry, str](self._write_signals, most=JUDGED_MAX, limit=limit)
         chunks = max(1, limit // BULK_MAX)
-        self.bulk = GroupCommit[list[Arrival], list[str]](self._write_bulk, most=1, limit=chunks)
+        self._bulks = [
+            GroupCommit[list[Arrival], list[str]](partial(self._write_bulk, lane), most=1, limit=chunks)
+            for lane in self._bulk_lanes
+        ]
+        self._next_bulk = cycle(self._bulks)
 
     async def _write_plain(self, entries: list[Entry]) -> list[str]:
         arrivals = [entry for entry in entries if entry is not None]
         return _spread(entries, await self._commit(self._plain_lane, arrivals) if arrivals else [])
 
-    async def _write_bulk(self, chunks: list[list[Arrival]]) -> list[list[str]]:
-        return [await self._commit(self._bulk_lane, chunk) for chunk in chunks]
+    def submit_bulk(self, arrivals: list[Arrival]) -> "asyncio.Future[list[str]]":
+        """Plain pings that came together; in which order they are written does not matter. Raises Overloaded."""
+        return next(self._next_bulk).submit(arrivals)
+
+    @property
+    def refused_at(self) -> float:
+        """When something was last refused, monotonic seconds."""
+        return max(queue.refused_at for queue in self._all())
+
+    def _all(self) -> "list[GroupCommit[Any, Any]]":
+        return [self.plain, self.signals, *self._bulks]
+
+    async def _write_bulk(self, lane: Lane, chunks: list[list[Arrival]]) -> list[list[str]]:
+        return [await self._commit(lane, chunk) for chunk in chunks]
 
     async def _commit(self, lane: Lane, arrivals: Sequence[Arrival]) -> list[str]:
         started = time.perf_counter()
@@ -168,9 +187,8 @@ class ShardQueues:
         self._node.heard(await deadlines.pulse(self._node.db, self._shard, self._node.name))
 
     async def aclose(self) -> None:
-        queues: tuple[GroupCommit[Any, Any], ...] = (self.plain, self.signals, self.bulk)
-        await asyncio.gather(*(queue.drained(within_s=CLOSE_S) for queue in queues))
-        for lane in (self._plain_lane, self._signal_lane, self._bulk_lane):
+        await asyncio.gather(*(queue.drained(within_s=CLOSE_S) for queue in self._all()))
+        for lane in (self._plain_lane, self._signal_lane, *self._bulk_lanes):
             await lane.aclose()
 
 
@@ -230,7 +248,7 @@ class Node:
 
     def _bulk(self, queues: ShardQueues, arrivals: list[Arrival]) -> "asyncio.Future[list[str]]":
         try:
-            return queues.bulk.submit(arrivals)
+            return queues.submit_bulk(arrivals)
         except Overloaded as error:
             refused: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
             refused.set_exception(error)
@@ -271,7 +289,7 @@ class Node:
     @property
     def sheds(self) -> bool:
         """A ping was refused just now."""
-        latest = max(q.refused_at for queues in self._all() for q in (queues.plain, queues.signals, queues.bulk))
+        latest = max(queues.refused_at for queues in self._all())
         return time.monotonic() - max(latest, self.cache.refused_at, self.addresses.refused_at) < SHED_S
 
     async def aclose(self) -> None:
