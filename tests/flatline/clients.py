@@ -47,11 +47,17 @@ def url_of(sink: HttpSink) -> str:
     return f"http://127.0.0.1:{sink.port}/ping/{TOKEN}"
 
 
+def default_signals() -> None:
+    """The tests may run under nohup, or in the background of a script, and what is ignored is inherited."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+
+
 async def start(*words: str | bytes, environment: dict[str, str] | None = None, **options: Any) -> Process:
     """Start `flatline <words>` apart from whatever terminal the tests have."""
     given = {
         "stdin": DEVNULL, "stdout": PIPE, "stderr": PIPE, "start_new_session": True,
-        "preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
+        "preexec_fn": default_signals,
         **options,
     }  # fmt: skip
     base = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}

@@ -555,18 +555,19 @@ class Machine(RuleBasedStateMachine):
             assert incident in self.repeatable, "told twice without a crash"
         else:
             assert "resolved" not in told, "opened after resolved"
-        heartbeat, _, opened_at = incident.partition("-")
-        for other, words in self.told.items():
-            other_heartbeat, _, other_opened_at = other.partition("-")
-            if words and other_heartbeat == heartbeat and int(other_opened_at) > int(opened_at):
-                in_order = self.noted.index(incident) > self.noted.index(other)
-                assert in_order or self.is_gap_between(incident, other), "told after a newer incident"
+        ids = self.ids_like(incident)
+        for number, newer in enumerate(ids):
+            if number > ids.index(incident) and self.told.get(newer):
+                in_order = self.noted.index(incident) > self.noted.index(newer)
+                # Nobody has taken note of one between them: then the newer one waits for none (lease.lua looks one back).
+                is_gap = any(between not in self.noted for between in ids[ids.index(incident) + 1 : number])
+                assert in_order or is_gap, "told after a newer incident"
         told.append(word)
 
-    def is_gap_between(self, older: str, newer: str) -> bool:
-        """Nobody has taken note of one between them: then the newer one waits for none (lease.lua looks one back)."""
+    def ids_like(self, incident: str) -> list[str]:
+        """All incidents of its heartbeat as they were opened; after a step of the clock their times do not tell."""
         ids = [*self.all_incidents, *(each.id for heart in self.hearts if heart for each in heart.incidents)]
-        return any(older < each < newer and each not in self.noted for each in ids)  # of one heartbeat, by their times
+        return [each for each in ids if each.partition("-")[0] == incident.partition("-")[0]]
 
     async def end(self, telling: Telling, result: Any) -> None:
         await deliveries.outcome(
