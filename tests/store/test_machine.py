@@ -559,7 +559,7 @@ class Machine(RuleBasedStateMachine):
         for number, newer in enumerate(ids):
             if number > ids.index(incident) and self.told.get(newer):
                 in_order = self.noted.index(incident) > self.noted.index(newer)
-                # Nobody has taken note of one between them: then the newer one waits for none (lease.lua looks one back).
+                # Nobody took note of one between them: then the newer one waits for none (lease.lua looks one back).
                 is_gap = any(between not in self.noted for between in ids[ids.index(incident) + 1 : number])
                 assert in_order or is_gap, "told after a newer incident"
         told.append(word)
