@@ -102,12 +102,18 @@ def _ready(said: Answer, headers: Headers) -> Ready:
 class PingCycle(StandIn):
     """The ping under way. One per connection, for all its pings."""
 
-    cached = ""  # what is to be forgotten if there is no such thing any more
-    is_head = False
+    __slots__ = ("cached", "is_head")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cached = ""  # what is to be forgotten if there is no such thing any more
+        self.is_head = False
 
 
 class PingProtocol(Protocol):
     """A connection of an ingest node. It waits itself for what becomes of its ping, in place of a future."""
+
+    __slots__ = ("_address", "_lane", "_ping")
 
     def __init__(self, lane: FastLane, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
