@@ -21,7 +21,7 @@ from ingest import finding, items
 from ingest.answers import NO_STORE, NOT_FOUND, Refused, answer
 from ingest.commit import Overloaded
 from ingest.finding import Found
-from ingest.items import ITEMS_MAX, Invalid, Said, TooLarge
+from ingest.items import ITEMS_MAX, Invalid, Members, Said, TooLarge
 from ingest.meaning import meaning
 from ingest.node import AHEAD_MS, Node
 from ingest.sender import Sender, read_headers
@@ -110,28 +110,47 @@ class Intake:
         self._now = 0  # the `at` of what tells no time of its own
         self._told: dict[tuple[str, str], tuple[int, int]] = {}  # by fleet and name: the last `ts`, and its `at`
         self._plain: list[tuple[int, Ping, Known, bool]] = []
-        self._answers: list[tuple[list[int], asyncio.Future[Any]]] = []
+        self._answers: list[tuple[Sequence[int], asyncio.Future[Any]]] = []
         self._writing: set[asyncio.Task[None]] = set()
         # Of the chunk that is being queued:
         self._signalled = set[str]()  # who sent more than plain pings: ids, and slugs of members
         self._fleets: dict[str, Found] = {}  # by ping key: each is asked for once
         self._looked_up = False
 
-    async def take(self, chunk: Sequence[Any]) -> None:
+    async def take(self, chunk: list[Any] | Members) -> None:
         """Queues at most BULK_MAX items; waits while too many chunks are being written. Raises TooLarge."""
         if len(self._writing) >= IN_FLIGHT:
             _, self._writing = await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
         room = ITEMS_MAX - self._index
-        await self._queue(chunk[:room])
+        if isinstance(chunk, Members):
+            count = len(chunk.slugs)
+            await self._queue_members(Members(chunk.ping_key, chunk.slugs[:room]))
+        else:
+            count = len(chunk)
+            await self._queue(chunk[:room])
         self._writing.add(asyncio.create_task(self._count(self._answers)))
         self._answers = []
-        if len(chunk) > room:
+        if count > room:
             raise TooLarge(f"a request must have at most {ITEMS_MAX} items")
 
     async def drained(self) -> None:
         """Every item has its answer."""
         if self._writing:
             await asyncio.wait(self._writing)
+
+    async def _queue_members(self, chunk: Members) -> None:
+        """What is nothing but pings of one fleet goes on as it is; of a project, or of nobody, item by item."""
+        if not chunk.slugs:
+            return
+        with suppress(Refused, Unavailable, Overloaded):
+            found = await finding.by_slug(self._node, chunk.ping_key, chunk.slugs[0])
+            if found and found.fleet:
+                self._tick()
+                places = range(self._index, self._index + len(chunk.slugs))
+                self._answers += self._node.submit_members(places, chunk.slugs, self._now, found.fleet, found.known)
+                self._index = places.stop
+                return
+        await self._queue([{"ping_key": chunk.ping_key, "slug": slug} for slug in chunk.slugs])
 
     async def _queue(self, chunk: Sequence[Any]) -> None:
         self._tick()
@@ -250,11 +269,14 @@ class Intake:
         sender = self._sender
         return Ping(found.heartbeat, at, signal, exit_status, "", sender.address, sender.agent, b"", found.fleet)
 
-    async def _count(self, answers: Sequence[tuple[list[int], "asyncio.Future[Any]"]]) -> None:
+    async def _count(self, answers: Sequence[tuple[Sequence[int], "asyncio.Future[Any]"]]) -> None:
         for places, coming in answers:
             try:
                 said = await coming
             except (Unavailable, Overloaded):
                 said = [""] * len(places)
+            if isinstance(said, list) and said.count("up") == len(places):
+                self.tally.accepted += len(places)
+                continue
             for index, each in zip(places, [said] if isinstance(said, str) else said, strict=True):
                 self.tally.count(index, each)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import cycle
 from math import nan
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ingest.addresses import Addresses
 from ingest.cache import Cache
@@ -26,7 +26,7 @@ from store.keys import Shard, shard_of
 from store.records import Durability
 
 SHED_S: Final = 1.0  # after a refusal no pulse for so long: a node that refuses cannot hear
-BULK_MAX: Final = 250  # plain pings of a bulk in one write
+BULK_MAX: Final = 500  # plain pings of a bulk in one write
 BULK_LANES: Final = 2  # so that Redis has the next write when it has answered one
 AHEAD_MS: Final = 20  # how far `at` may run ahead of the clock to stay unique; arrive.lua cuts what lies further
 CLOSE_S: Final = 5.0  # for what still waits when we stop; then a Redis that hangs has had its time
@@ -37,6 +37,21 @@ logger = logging.getLogger(__name__)
 
 #: A ping, what is known of its heartbeat, and the clock's offset in its `at`.
 Arrival = tuple[Ping, Known, float]
+
+
+class Together(NamedTuple):
+    """Plain pings of many members of one fleet, all at one time."""
+
+    fleet: str
+    known: Known
+    slugs: list[str]
+    at: int
+    offset_ms: float
+
+    def arrivals(self) -> list[Arrival]:
+        return [(Ping(slug, self.at, fleet=self.fleet), self.known, self.offset_ms) for slug in self.slugs]
+
+
 #: What a queue takes: an arrival, or None, which marks a place in the line.
 Entry = Arrival | None
 
@@ -55,7 +70,7 @@ class ShardQueues:
         self.signals = GroupCommit[Entry, str](self._write_signals, most=JUDGED_MAX, limit=limit)
         chunks = max(1, limit // BULK_MAX)
         self._bulks = [
-            GroupCommit[list[Arrival], list[str]](partial(self._write_bulk, lane), most=1, limit=chunks)
+            GroupCommit[list[Arrival] | Together, list[str]](partial(self._write_bulk, lane), most=1, limit=chunks)
             for lane in self._bulk_lanes
         ]
         self._next_bulk = cycle(self._bulks)
@@ -64,9 +79,9 @@ class ShardQueues:
         arrivals = [entry for entry in entries if entry is not None]
         return _spread(entries, await self._commit(self._plain_lane, arrivals) if arrivals else [])
 
-    def submit_bulk(self, arrivals: list[Arrival]) -> "asyncio.Future[list[str]]":
+    def submit_bulk(self, chunk: list[Arrival] | Together) -> "asyncio.Future[list[str]]":
         """Plain pings that came together; in which order they are written does not matter. Raises Overloaded."""
-        return next(self._next_bulk).submit(arrivals)
+        return next(self._next_bulk).submit(chunk)
 
     @property
     def refused_at(self) -> float:
@@ -76,8 +91,21 @@ class ShardQueues:
     def _all(self) -> "list[GroupCommit[Any, Any]]":
         return [self.plain, self.signals, *self._bulks]
 
-    async def _write_bulk(self, lane: Lane, chunks: list[list[Arrival]]) -> list[list[str]]:
-        return [await self._commit(lane, chunk) for chunk in chunks]
+    async def _write_bulk(self, lane: Lane, chunks: list[list[Arrival] | Together]) -> list[list[str]]:
+        return [
+            await (self._commit_together(lane, chunk) if isinstance(chunk, Together) else self._commit(lane, chunk))
+            for chunk in chunks
+        ]
+
+    async def _commit_together(self, lane: Lane, chunk: Together) -> list[str]:
+        started = time.perf_counter()
+        deadline, durability = chunk.at + chunk.known.span_ms, chunk.known.durability or self._node.settings.durability
+        all_up = await lane.commit_together(chunk.fleet, chunk.slugs, deadline, durability)
+        self._node.metrics.observe_batch(len(chunk.slugs), time.perf_counter() - started)
+        answers = ["up"] * len(chunk.slugs)
+        if not all_up:
+            await self._judge_those_of({chunk.fleet}, lane, chunk.arrivals(), answers, logged=True)
+        return answers
 
     async def _commit(self, lane: Lane, arrivals: Sequence[Arrival]) -> list[str]:
         started = time.perf_counter()
@@ -246,9 +274,26 @@ class Node:
             arrivals.append((ping, known, self._offset(told=told)))
         return [(places, self._bulk(queues, arrivals)) for queues, (places, arrivals) in chunks.items()]
 
-    def _bulk(self, queues: ShardQueues, arrivals: list[Arrival]) -> "asyncio.Future[list[str]]":
+    def submit_members(
+        self, places: Sequence[int], slugs: list[str], at: int, fleet: str, known: Known
+    ) -> "list[tuple[Sequence[int], asyncio.Future[list[str]]]]":
+        """The same for plain pings of one fleet's members at one time."""
+        queues, offset_ms = self._durable[known.durability] if known.durability else self._queues, self.clock.offset_ms
+        if len(queues) == 1:
+            return [(places, self._bulk(queues[0], Together(fleet, known, slugs, at, offset_ms)))]
+        parts: dict[int, tuple[list[int], list[str]]] = {}
+        for place, slug in zip(places, slugs, strict=True):
+            mine, named = parts.setdefault(shard_of(slug, len(queues)), ([], []))
+            mine.append(place)
+            named.append(slug)
+        return [
+            (mine, self._bulk(queues[number], Together(fleet, known, named, at, offset_ms)))
+            for number, (mine, named) in parts.items()
+        ]
+
+    def _bulk(self, queues: ShardQueues, chunk: list[Arrival] | Together) -> "asyncio.Future[list[str]]":
         try:
-            return queues.submit_bulk(arrivals)
+            return queues.submit_bulk(chunk)
         except Overloaded as error:
             refused: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
             refused.set_exception(error)

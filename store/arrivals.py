@@ -115,6 +115,14 @@ class Lane:
         counts = moved[1:] if rows else moved
         return {fleet for (fleet, newest), count in zip(zsets.items(), counts, strict=True) if count != len(newest)}
 
+    async def commit_together(self, fleet: str, slugs: Sequence[str], deadline: int, durability: Durability) -> bool:
+        """The same for members of one fleet with one deadline: whether all were plainly up. Raises Unavailable."""
+        pairs: list[Any] = [b"%d" % deadline] * (2 * len(slugs))
+        pairs[1::2] = slugs
+        packed = _pack("ZADD", self._shard.fleet_deadlines(fleet), "XX", "GT", "CH", *pairs)
+        (moved,) = await self._write(packed, 1, durability)
+        return bool(moved == len(slugs))
+
     async def judge(self, pings: Sequence[Ping], *, sure: bool, durability: Durability = "memory") -> list[str]:
         """What arrive.lua says of each, at most JUDGED_MAX: up, parked, unknown, clock, stale or error: ..."""
         args: list[Any] = []

@@ -155,7 +155,10 @@ async def bench(options: argparse.Namespace) -> int:
         async with AsyncExitStack() as peers:
             await taken.start(peers, home, core, profile=options.profile)
             await taken.measure(options.rounds, options.seconds)
-            results = [] if options.profile else await modes.connections(*taken.for_connections())
+            results = []
+            if not options.profile:
+                results += await modes.connections(*taken.for_connections())
+                results += await modes.slow_sockets(taken.for_connections()[0])
         told = [] if options.profile else await main_job.lags(home)
         for part in [] if options.profile or options.pings else PARTS:
             _tell(part.__doc__ or part.__name__)

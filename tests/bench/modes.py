@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -31,11 +32,13 @@ MEMBERS: Final = 1_000_000
 DURABLE_MEMBERS: Final = 20_000
 GROUPS: Final = 20_000  # of Pushgateway
 BULK_ITEMS: Final = 20_000
-BULKS: Final = 10
+BULKS: Final = 20
 PIPELINED: Final = 250  # commands in flight of the bare comparison
 ROUNDS: Final = 3
 TURN_S: Final = 4
 DAY_MS: Final = 86_400_000
+SLOW: Final = 2_000  # sockets
+DRIP_S: Final = 2.0
 COLD_STARTS: Final = 5
 COLD_TIMEOUT_S: Final = 20.0
 KEY: Final = "c" * 32
@@ -96,10 +99,9 @@ async def bulk(home: Path, core: int) -> list[Result]:
         numbers = itertools.cycle(range(0, MEMBERS, BULK_ITEMS))
         async with contenders.flatline(folder, core, db.url, []) as node:
             await asyncio.to_thread(_post, node.port, fleet, 0)
-            for _ in range(BULKS):
-                first = next(numbers)
-                ours.append(await asyncio.to_thread(_post, node.port, fleet, first))
-                bare.append(await asyncio.to_thread(_pipelined, db, fleet, first))
+            for _ in range(BULKS):  # each on members that nobody has touched lately: a server's cache counts for much
+                ours.append(await asyncio.to_thread(_post, node.port, fleet, next(numbers)))
+                bare.append(await asyncio.to_thread(_pipelined, db, fleet, next(numbers)))
     ratios = [their / our for our, their in zip(ours, bare, strict=True)]
     return [
         Result(
@@ -155,6 +157,44 @@ async def connections(members: Contender, nginx: Contender | None) -> list[Resul
     return [
         Result(what="node CPU with a connection per ping, against nginx", value=median(ratios), unit="x", note=note)
     ]
+
+
+async def slow_sockets(node: Contender) -> list[Result]:
+    """Good clients beside those that only waste a node's time."""
+    alone: list[float] = []
+    beside: list[float] = []
+    for _ in range(ROUNDS):
+        alone.append((await press(node, 64, TURN_S)).p99_ms)
+        async with _slow(node.port):
+            beside.append((await press(node, 64, TURN_S)).p99_ms)
+    note = f"{median(beside):.2f} ms against {median(alone):.2f} ms, 64 good connections"
+    what = f"p99 of good clients beside {SLOW:,} slow or idle sockets, against without"
+    return [Result(what=what, value=median(beside) / median(alone), unit="x", wanted=2, note=note)]
+
+
+@contextlib.asynccontextmanager
+async def _slow(port: int) -> AsyncIterator[None]:
+    """Half never say a word, half send a byte now and then; whoever is thrown out comes back."""
+
+    async def one(begin: bytes) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(begin)
+                while begin and not writer.is_closing():
+                    await asyncio.sleep(DRIP_S)
+                    writer.write(b"x")
+                await writer.wait_closed()
+
+    head = b"POST /ping/bulk HTTP/1.1\r\nHost: a\r\nX-Slow: "
+    clients = [asyncio.create_task(one(head if n % 2 else b"")) for n in range(SLOW)]
+    await asyncio.sleep(DRIP_S)
+    try:
+        yield
+    finally:
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
 
 
 async def cold_start(home: Path, _core: int) -> list[Result]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.items import Invalid, _line, _parsed
+from ingest.items import Invalid, _line, _members, _parsed
 from ingest.node import BULK_MAX
 from store import events, fleets, heartbeats, projects
 from store.database import opened
@@ -222,6 +222,41 @@ def test_lines_mean_together_what_they_mean_alone(found: list[bytes]) -> None:
         return ["no JSON" if isinstance(item, Invalid) else item for item in items]
 
     assert shown(_parsed(found)) == shown([_line(line) for line in found])
+
+
+MEMBER = b'{"ping_key":"%b","slug":"%b"}'
+MEMBER_SPACED = b'{"ping_key": "%b", "slug": "%b"}'
+SENT_KEYS = st.sampled_from([b"k" * 22, b"other", b"", b"\\u006b"])
+SENT_SLUGS = st.one_of(
+    st.sampled_from([b"", b"a" * 101, b'a"', b"A", b"a b", b"\\u0061", b'a"}\n{"slug":"b']), st.just(b"a-1_x")
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([MEMBER, MEMBER_SPACED]), SENT_KEYS, SENT_SLUGS), min_size=1, max_size=4),
+    st.booleans(),
+)
+@settings(max_examples=1_000, deadline=None)
+def test_what_is_taken_apart_in_one_stroke_is_what_a_parser_finds(
+    found: list[tuple[bytes, bytes, bytes]],
+    torn: bool,  # noqa: FBT001
+) -> None:
+    body = b"\n".join(form % (key, slug) for form, key, slug in found)[: -1 if torn else None]
+
+    members = _members(body)
+
+    if members is not None:
+        assert [orjson.loads(line) for line in body.split(b"\n")] == [
+            {"ping_key": members.ping_key, "slug": slug} for slug in members.slugs
+        ]
+
+
+def test_what_gateways_write_is_taken_apart_in_one_stroke() -> None:
+    for form in (MEMBER, MEMBER_SPACED):
+        assert _members(b"\n".join(form % (b"k" * 22, b"d-%d" % n) for n in range(3))) == (
+            "k" * 22,
+            ["d-0", "d-1", "d-2"],
+        )
 
 
 async def test_an_array_that_is_no_json_is_one_refusal(node: Node) -> None:
