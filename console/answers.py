@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, RootModel
 
+from store.problems import Kind
+
 
 def rfc3339(ms: int) -> str:
     seconds, millis = divmod(ms, 1000)
@@ -50,7 +52,10 @@ class Heartbeat(Answer):
     durability: Literal["memory", "disk", "replica"] | None
     tags: tuple[str, ...]
     channels: tuple[str, ...] | None
-    policy: None
+    policy: str | None
+    remind_every: int | None
+    warn_late: bool
+    runbook_url: str | None
     alert_text: str
     recovery_text: str
     priority: int
@@ -127,6 +132,9 @@ class Fleet(Answer):
     misses: int
     tags: tuple[str, ...]
     channels: tuple[str, ...] | None
+    policy: str | None
+    remind_every: int | None
+    runbook_url: str | None
     alert_text: str
     recovery_text: str
     priority: int
@@ -156,6 +164,14 @@ class Forgotten(Answer):
     forgotten: int
 
 
+class Broken(Answer):
+    """Why a channel cannot be told. `gone`: the receiver has resigned; nothing but tests is sent until an edit."""
+
+    since: Time
+    answer: str
+    gone: bool
+
+
 class Channel(Answer):
     """Where people are told. Secrets in `settings` are null, but for one made by us in the answer that made it."""
 
@@ -164,6 +180,7 @@ class Channel(Answer):
     kind: str
     settings: dict[str, Any]
     created_at: Time
+    broken: Broken | None
 
 
 class Delivery(Answer):
@@ -180,6 +197,28 @@ class Delivery(Answer):
     created_at: Time
     at: Time | None
     next_at: Time | None
+
+
+class Telling(Answer):
+    """One message that a channel was sent, about `incident` and others up to `count`."""
+
+    at: Time
+    incident: str
+    what: str
+    count: int
+    outcome: Literal["told", "retry", "dead"]
+    answer: str | None
+    reason: str | None
+    latency_ms: int
+
+
+class Tellings(Answer):
+    log: tuple[Telling, ...]
+    next_cursor: None = None
+
+
+class Counted(Answer):
+    count: int
 
 
 class Named(Answer):
@@ -205,6 +244,9 @@ class Incident(Answer):
     opened_at: Time
     resolved_at: Time | None
     resolution: str | None
+    acknowledged_at: Time | None
+    acknowledged_by: str | None
+    snoozed_until: Time | None
     exit_status: str | None
     output: str
 
@@ -252,6 +294,141 @@ class TestAsked(Answer):
     """Look at the delivery to learn what became of the test."""
 
     delivery: str
+
+
+class Contact(Answer):
+    """`wait`: seconds after the person was first told."""
+
+    channel: str
+    wait: int
+
+
+class Person(Answer):
+    """Somebody who can be told, by one contact after the other."""
+
+    id: str
+    name: str
+    contacts: tuple[Contact, ...]
+
+
+class People(Answer):
+    people: tuple[Person, ...]
+    next_cursor: None = None
+
+
+class Override(Answer):
+    """Somebody stands in, whoever's turn it is; the last one in the list wins."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+    person: str
+    from_: Annotated[Time, Field(serialization_alias="from")]
+    until: Time
+
+
+class OnCall(Answer):
+    """Whose turn it is. `days`: of a shift; `handover`: the local time at which it begins; `start`: the first day."""
+
+    id: str
+    name: str
+    timezone: str
+    people: tuple[str, ...]
+    days: int
+    handover: str
+    start: str
+    overrides: tuple[Override, ...]
+
+
+class OnCalls(Answer):
+    oncall: tuple[OnCall, ...]
+    next_cursor: None = None
+
+
+class OnDuty(Answer):
+    """Who is on call. `person` null: nobody is; `until` null: that does not change any more."""
+
+    person: Person | None
+    at: Time
+    until: Time | None
+
+
+class Shift(Answer):
+    """One turn, or the part of it that was asked for."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+    person: Named
+    from_: Annotated[Time, Field(serialization_alias="from")]
+    until: Time
+
+
+class Shifts(Answer):
+    shifts: tuple[Shift, ...]
+    next_cursor: None = None
+
+
+class Step(Answer):
+    """`wait`: seconds after the step before it; of the first, after the incident opened."""
+
+    wait: int
+    channels: tuple[str, ...]
+    people: tuple[str, ...]
+    schedules: tuple[str, ...]
+
+
+class Policy(Answer):
+    """Who is told after whom. `repeat`: how often all steps are gone through again, `repeat_after` the last one."""
+
+    id: str
+    name: str
+    steps: tuple[Step, ...]
+    repeat: int
+    repeat_after: int
+
+
+class Policies(Answer):
+    policies: tuple[Policy, ...]
+    next_cursor: None = None
+
+
+class Window(Answer):
+    """A time in which nobody is told: `from` to `until` (null: no end), or on `days` from `start` to `end`."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+    id: str
+    name: str
+    heartbeats: tuple[str, ...]
+    tags: tuple[str, ...]
+    everything: bool
+    from_: Annotated[Time | None, Field(serialization_alias="from")]
+    until: Time | None
+    days: tuple[int, ...]
+    start: str | None
+    end: str | None
+    timezone: str
+
+
+class Windows(Answer):
+    windows: tuple[Window, ...]
+    next_cursor: None = None
+
+
+class OpenProblem(Answer):
+    """Something that is wrong with flatline itself. `subject`: of a `channel_broken` the channel; "" = all of it."""
+
+    kind: Kind
+    subject: str
+    text: str
+    opened_at: Time
+
+
+class OpenProblems(Answer):
+    problems: tuple[OpenProblem, ...]
+    next_cursor: None = None
+
+
+class Operators(Answer):
+    """Whom problems of flatline itself are told to; none = all channels of the project."""
+
+    channels: tuple[str, ...]
 
 
 class Document(RootModel[dict[str, Any]]):

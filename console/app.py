@@ -5,12 +5,13 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 from starlette.types import ExceptionHandler
 
 from console.api import TABLE
 from console.auth import Keys
 from console.errors import on_http_error
+from console.pages import Pages
 from console.routing import Context, routes_of
 from console.settings import ConsoleSettings
 from runtime import health, metrics
@@ -28,7 +29,8 @@ class Console:
         if not settings.api_key:
             raise StartError("FLATLINE_API_KEY is not set: give the console a key of at least 32 characters")
         self._db = db
-        self.routes: list[Route] = routes_of(TABLE, Context(db, Keys(settings.api_key), settings.public_url))
+        context = Context(db, Keys(settings.api_key), settings.public_url)
+        self.routes: list[BaseRoute] = [*routes_of(TABLE, context), *Pages(db).routes]
 
     async def ready(self) -> Mapping[str, str]:
         """Ready = Redis is there and keeps what it is given."""

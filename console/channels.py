@@ -7,12 +7,12 @@ resolve anew, and the networks that are allowed are a setting of the notifier.
 from collections.abc import Mapping
 from typing import Any
 
-from console import answers, views
+from console import answers, checks, views
 from console.errors import Invalid
 from console.routing import Call
-from console.schemas import ChannelCreate, ChannelPatch
+from console.schemas import ChannelCreate, ChannelPatch, LogQuery
 from rules.channels import FieldError, check, make_secret
-from store import channels, deliveries
+from store import channels, deliveries, plans
 
 
 async def create(call: Call[ChannelCreate]) -> answers.Channel:
@@ -47,6 +47,10 @@ async def change(call: Call[ChannelPatch]) -> answers.Channel:
 
 async def delete(call: Call[None]) -> None:
     """Delete a channel; what waits for it is dropped."""
+    plan = await plans.plan(call.context.db)
+    people = [person for person in plan.people.values() if any(each.channel == call.id for each in person.contacts)]
+    users = [f'"{name}"' for name in sorted(person.name for person in people)]
+    checks.unused("channel", [*users, *checks.policies_with("channels", call.id, plan)])
     await channels.delete(call.context.db, call.id)
 
 
@@ -54,6 +58,13 @@ async def test(call: Call[None]) -> answers.TestAsked:
     """Send a test message; the delivery tells what became of it."""
     channel = await channels.get(call.context.db, call.id)
     return answers.TestAsked(delivery=(await deliveries.send_test(call.context.db, channel.id)).id)
+
+
+async def log(call: Call[LogQuery]) -> answers.Tellings:
+    """List what a channel was sent, the newest first: when, how it ended, what was answered and how soon."""
+    channel = await channels.get(call.context.db, call.id)
+    found = await deliveries.log(call.context.db, channel.id, limit=call.given.limit)
+    return answers.Tellings(log=tuple(views.telling(row) for row in found))
 
 
 def _checked(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:

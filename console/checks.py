@@ -1,14 +1,15 @@
-"""What a request names that only the store, or another field, can confirm. All raise Invalid."""
+"""What a request names that only the store, or another field, can confirm. All raise Invalid, or InUse."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, Literal
 
-from console.errors import Invalid
+from console.errors import InUse, Invalid
 from console.routing import Context
 from rules import schedules
-from store import channels
+from store import channels, plans
 
 ANY_SCHEDULE: Final = "* * * * *"  # a time zone is checked even where it does not count yet
+USERS_SHOWN: Final = 5
 
 
 async def channels_exist(context: Context, wanted: Sequence[str] | None) -> None:
@@ -18,6 +19,11 @@ async def channels_exist(context: Context, wanted: Sequence[str] | None) -> None
     for channel in wanted:
         if channel not in known:
             raise Invalid(f"channels names {channel}, and there is no such channel", field="channels")
+
+
+async def policy_exists(context: Context, wanted: str | None) -> None:
+    if wanted and wanted not in (await plans.plan(context.db)).policies:
+        raise Invalid("policy must be the id of an escalation policy", field="policy")
 
 
 def durability_can_be_had(context: Context, wanted: str | None) -> None:
@@ -35,3 +41,23 @@ def schedule_can_be_kept(schedule: str | None, timezone: str) -> None:
         schedules.check(schedule or ANY_SCHEDULE, timezone)
     except schedules.BadSchedule as error:
         raise Invalid(str(error), field=error.field) from None
+
+
+def known(field: str, wanted: Iterable[str], there: Collection[str], what: str) -> None:
+    """`there`: the ids that exist, of `what`."""
+    for id_ in wanted:
+        if id_ not in there:
+            raise Invalid(f"{field} names {id_}, and there is no such {what}", field=field)
+
+
+def unused(what: str, users: Sequence[str]) -> None:
+    """`users`: who needs it, in words."""
+    if users:
+        more = f" and {len(users) - USERS_SHOWN} more" if len(users) > USERS_SHOWN else ""
+        raise InUse(f"this {what} is in use by {', '.join(users[:USERS_SHOWN])}{more}: take it out there first")
+
+
+def policies_with(targets: Literal["channels", "people", "schedules"], id_: str, plan: plans.Plan) -> list[str]:
+    """The policies with a step that names it, in words."""
+    using = [policy for policy in plan.policies.values() if any(id_ in getattr(step, targets) for step in policy.steps)]
+    return [f'the policy "{name}"' for name in sorted(policy.name for policy in using)]

@@ -6,6 +6,7 @@ ApiError
 ├── TooMany           403  there are as many as there may be
 ├── NotFound          404  no such path, no such record
 ├── MethodNotAllowed  405  with Allow
+├── InUse             409  others need it; the message says who
 ├── TooLarge          413  the body is over its limit
 ├── Invalid           422  `field` says which value, the message says what it must be
 ├── Internal          500  our fault; the log says more
@@ -57,6 +58,10 @@ class NotFound(ApiError):
 
 class MethodNotAllowed(ApiError):
     status, code = 405, "method_not_allowed"
+
+
+class InUse(ApiError):
+    status, code = 409, "in_use"
 
 
 class TooLarge(ApiError):

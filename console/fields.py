@@ -6,7 +6,7 @@ They stand in place of pydantic's own, which tell one limit at a time and do not
 import re
 from base64 import b64decode
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, PlainValidator
@@ -14,7 +14,9 @@ from pydantic import AfterValidator, Field, PlainValidator
 from rules import limits
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_MS: Final = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1000
 RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+DAY: Final = re.compile(r"2[01]\d\d-\d\d-\d\d", re.ASCII)
 DIGITS: Final = re.compile(r"[0-9]{1,9}")  # int() would also take 1_000 and other scripts' digits
 
 
@@ -119,6 +121,36 @@ def moment() -> Any:
 
     schema = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     return PlainValidator(check, json_schema_input_type=schema)
+
+
+def reckonable(moment_ms: int) -> int:
+    """For times that calendars are asked about, which end in the year 9999, and that need not lie ahead."""
+    if not 0 <= moment_ms < LATEST_MS:
+        raise ValueError("must be a time from 1970 to 2199")
+    return moment_ms
+
+
+def day() -> Any:
+    """A day of the calendar, from 2000 to 2199: so far ahead nobody plans, and the rest can still be reckoned."""
+
+    def check(value: object) -> str:
+        with suppress(ValueError):
+            if isinstance(value, str) and DAY.fullmatch(value):
+                return date.fromisoformat(value).isoformat()
+        raise ValueError("must be a day from 2000 to 2199, as in 2030-01-31")
+
+    return PlainValidator(check, json_schema_input_type=Annotated[str, Field(json_schema_extra={"format": "date"})])
+
+
+def some(least: int, most: int) -> tuple[Any, Any]:
+    """So many entries: the constraint and the schema of a tuple's annotation."""
+
+    def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not least <= len(values) <= most:
+            raise ValueError(f"must have {least} to {most} entries, got {len(values)}")
+        return values
+
+    return Field(strict=False, json_schema_extra={"minItems": least, "maxItems": most}), AfterValidator(check)
 
 
 def several(most: int | None = None) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ async def create(call: Call[FleetCreate]) -> answers.Fleet:
     """Make a fleet; whoever pings its URL with a slug is a member of it."""
     given = call.given.model_dump()
     await _check(call.context, given)
-    return await _shown(call.context, await fleets.create(call.context.db, fleets.FleetSettings(**given)))
+    return await _shown(call.context, await fleets.create(call.context.db, fleets.FleetSettings(**_stored(given))))
 
 
 async def page(call: Call[FleetQuery]) -> answers.Fleets:
@@ -40,7 +40,7 @@ async def change(call: Call[FleetPatch]) -> answers.Fleet:
     if not changes:
         return await get(Call(call.context, call.id, None))
     await _check(call.context, changes)
-    return await _shown(call.context, await fleets.edit(call.context.db, call.id, changes))
+    return await _shown(call.context, await fleets.edit(call.context.db, call.id, _stored(changes)))
 
 
 async def delete(call: Call[None]) -> None:
@@ -99,3 +99,9 @@ async def _shown(context: Context, fleet: fleets.Fleet) -> answers.Fleet:
 async def _check(context: Context, changes: Mapping[str, Any]) -> None:
     checks.durability_can_be_had(context, changes.get("durability"))
     await checks.channels_exist(context, changes.get("channels"))
+    await checks.policy_exists(context, changes.get("policy"))
+
+
+def _stored(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """In the store an empty text stands for none."""
+    return {**changes, **{name: "" for name in ("policy", "runbook_url") if name in changes and changes[name] is None}}

@@ -1,13 +1,15 @@
 """What can be done with heartbeats."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from console import answers, checks, views
 from console.errors import Invalid
 from console.routing import Call, Context
 from console.schemas import HeartbeatCreate, HeartbeatPatch, HeartbeatQuery, Pause
 from store import heartbeats, projects, records
+
+NULLABLE: Final = ("slug", "schedule", "policy", "runbook_url")  # texts that may be null
 
 
 async def create(call: Call[HeartbeatCreate]) -> answers.Heartbeat:
@@ -86,9 +88,10 @@ async def _all_shown(context: Context, found: Sequence[records.Heartbeat]) -> tu
 async def _check(context: Context, changes: Mapping[str, Any]) -> None:
     checks.durability_can_be_had(context, changes.get("durability"))
     await checks.channels_exist(context, changes.get("channels"))
+    await checks.policy_exists(context, changes.get("policy"))
 
 
 def _stored(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """In the store an empty text stands for no slug and no schedule."""
-    none = {name: "" for name in ("slug", "schedule") if name in changes and changes[name] is None}
+    """In the store an empty text stands for none."""
+    none = {name: "" for name in NULLABLE if name in changes and changes[name] is None}
     return {**changes, **none}

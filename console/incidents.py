@@ -1,12 +1,15 @@
-"""Incidents and deliveries, to read."""
+"""What can be done with incidents and deliveries."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from console import answers, views
 from console.errors import Invalid, NotFound
 from console.routing import Call, Context
-from console.schemas import DeliveryQuery, IncidentQuery
+from console.schemas import SNOOZE_MAX, Acknowledge, DeadLetters, DeliveryQuery, IncidentQuery, Snooze
 from store import deliveries, fleets, heartbeats, incidents, records
+
+DEAD_MAX: Final = 10_000  # dead letters taken at once
 
 
 async def page(call: Call[IncidentQuery]) -> answers.Incidents:
@@ -23,10 +26,33 @@ async def get(call: Call[None]) -> answers.IncidentDetails:
     """Read an incident and what each channel was told about it."""
     db = call.context.db
     incident = await incidents.get(db, call.id)
-    if incident.status == "test":
+    return await _details(call.context, incident)
+
+
+async def acknowledge(call: Call[Acknowledge]) -> answers.IncidentDetails:
+    """Say that somebody has seen it: nobody else is woken. On one that is not open nothing changes."""
+    incident = await incidents.get(call.context.db, call.id)
+    await incidents.acknowledge(call.context.db, incident.id, call.given.by)
+    return await _details(call.context, await incidents.get(call.context.db, call.id))
+
+
+async def snooze(call: Call[Snooze]) -> answers.IncidentDetails:
+    """Tell nobody before an end, and then again if it is still open. On one that is not open nothing changes."""
+    db, given = call.context.db, call.given
+    now = await db.now()
+    until = now + given.for_ * 1000 if given.for_ is not None else given.until
+    if until is None or not now < until <= now + SNOOZE_MAX * 1000:
+        raise Invalid("until must be in the future, at most 31 days", field="until")
+    incident = await incidents.get(db, call.id)
+    await incidents.snooze(db, incident.id, given.by, until=until)
+    return await _details(call.context, await incidents.get(db, call.id))
+
+
+async def _details(context: Context, incident: records.Incident) -> answers.IncidentDetails:
+    if incident.cause not in {"silence", "failure", "overrun"}:
         raise NotFound("no such incident")
-    (shown,) = await _shown(call.context, [incident])
-    told = await deliveries.of_incident(db, incident.id, incident.channels)
+    (shown,) = await _shown(context, [incident])
+    told = await deliveries.of_incident(context.db, incident.id, incident.channels)
     return answers.IncidentDetails(**dict(shown), deliveries=tuple(views.delivery(delivery) for delivery in told))
 
 
@@ -39,6 +65,36 @@ async def dead_letters(call: Call[DeliveryQuery]) -> answers.Deliveries:
     """List dead letters: deliveries that were given up, the newest first."""
     found = await deliveries.dead(call.context.db, limit=call.given.limit)
     return answers.Deliveries(deliveries=tuple(views.delivery(delivery) for delivery in found))
+
+
+async def resend(call: Call[None]) -> answers.Delivery:
+    """Tell a channel once more what it was told last, or could not be told."""
+    await deliveries.resend(call.context.db, call.id)
+    return views.delivery(await deliveries.get(call.context.db, call.id))
+
+
+async def purge(call: Call[None]) -> None:
+    """Take a dead letter off the list."""
+    if not await deliveries.purge(call.context.db, [call.id]):
+        raise NotFound("no such dead letter")
+
+
+async def resend_dead(call: Call[DeadLetters]) -> answers.Counted:
+    """Tell all that could not be told once more."""
+    letters = await _dead_of(call)
+    for letter in letters:
+        await deliveries.resend(call.context.db, letter)
+    return answers.Counted(count=len(letters))
+
+
+async def purge_dead(call: Call[DeadLetters]) -> answers.Counted:
+    """Take all dead letters off the list."""
+    return answers.Counted(count=await deliveries.purge(call.context.db, await _dead_of(call)))
+
+
+async def _dead_of(call: Call[DeadLetters]) -> list[str]:
+    found = await deliveries.dead(call.context.db, limit=DEAD_MAX)
+    return [letter.id for letter in found if call.given.channel in {None, letter.channel}]
 
 
 async def _shown(context: Context, found: Sequence[records.Incident]) -> tuple[answers.Incident, ...]:

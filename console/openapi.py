@@ -25,6 +25,7 @@ ERRORS: Final = {
     401: "No key, or a wrong one.",
     403: "There are as many as there may be.",
     404: "There is no such record.",
+    409: "Others need it; the message says who.",
     413: "The body is too large.",
     422: "A value cannot be taken; `field` names it.",
     500: "An error of ours.",
@@ -76,8 +77,9 @@ def _query_parameters(row: Row) -> list[dict[str, Any]]:
 
 def _errors(row: Row, *, has_body: bool) -> dict[str, Any]:
     keyed, addressed, checked = row.key != "open", "{" in row.path, row.takes is not None
-    makes = row.status == 201
-    can = {400: has_body, 401: keyed, 403: makes, 404: addressed, 413: has_body, 422: checked, 500: True, 503: keyed}
+    makes, deletes = row.status == 201, row.method == "DELETE"
+    can = {400: has_body, 401: keyed, 403: makes, 404: addressed, 409: deletes, 413: has_body, 422: checked}
+    can |= {500: True, 503: keyed}
     return {str(status): _response(ERRORS[status], Error) for status in ERRORS if can[status]}
 
 

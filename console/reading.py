@@ -20,7 +20,7 @@ M = TypeVar("M", bound=BaseModel)
 async def read(request: Request, model: type[M]) -> M:
     """The body or the query string, whichever the model describes. Raises BadRequest, TooLarge or Invalid."""
     if issubclass(model, Body):
-        return checked(model, _object(await _body(request), required=model.required))
+        return checked(model, _object(await body_of(request), required=model.required))
     return checked(model, dict(request.query_params))
 
 
@@ -34,12 +34,13 @@ def checked(model: type[M], raw: dict[str, Any]) -> M:
         raise _invalid(model, first) from None
 
 
-async def _body(request: Request) -> bytes:
+async def body_of(request: Request, most: int = BODY_MAX) -> bytes:
+    """Raises TooLarge."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_MAX:
-            raise TooLarge(f"the body must have at most {BODY_MAX} bytes")
+        if len(body) > most:
+            raise TooLarge(f"the body must have at most {most} bytes")
     return bytes(body)
 
 

@@ -31,6 +31,10 @@ IDS: Final = {
     "channel": "[0-9a-f]{12}",
     "incident": "[0-9a-f]{12}-[0-9]{1,16}",
     "delivery": "[0-9a-f]{12}-[0-9]{1,16}:[0-9a-f]{12}",
+    "person": "[0-9a-f]{12}",
+    "oncall": "[0-9a-f]{12}",
+    "policy": "[0-9a-f]{12}",
+    "window": "[0-9a-f]{12}",
 }
 
 #: What strangers sent goes back as it came, so no browser may take it for a page of ours.

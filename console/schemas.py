@@ -2,20 +2,43 @@
 
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from console.fields import cursor, line, moment, part_of_line, pattern, prose, several, unchecked, whole
+from console.fields import (
+    cursor,
+    day,
+    line,
+    moment,
+    part_of_line,
+    pattern,
+    prose,
+    reckonable,
+    several,
+    some,
+    unchecked,
+    whole,
+)
 from rules import limits
 
 PAUSE_MAX: Final = 10 * 366 * limits.DAY  # seconds; for longer, pause without an end
 SILENT_MAX: Final = 10 * 366 * limits.DAY  # seconds
 PAGE_MAX: Final = 500
+LOG_MAX: Final = 200
+SNOOZE_MIN: Final = 60  # seconds
+SNOOZE_MAX: Final = 31 * limits.DAY
 CURSOR_MAX: Final = 50_000  # characters of a cursor that carries slugs
 
 Name = Annotated[str, line(limits.NAME_MAX)]
 Tag = Annotated[str, line(limits.TAG_MAX)]
 Slug = Annotated[str, pattern(limits.SLUG, f"must be 1 to {limits.NAME_MAX} of the characters a-z, 0-9, _ and -")]
+PolicyId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a policy")]
 ChannelId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a channel")]
+RemindS = Annotated[int, whole(limits.REMIND_MIN, limits.REMIND_MAX, "seconds")]
+WebPage = Annotated[str, pattern("https?://[!-~]{1,1990}", "must be an http:// or https:// address")]
+PersonId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a person")]
+OnCallId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of an on-call schedule")]
+WatchedId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a heartbeat or a fleet")]
+TimeOfDay = Annotated[str, pattern("([01][0-9]|2[0-3]):[0-5][0-9]", "must be a time of day, 00:00 to 23:59")]
 PeriodS = Annotated[int, whole(limits.PERIOD_MIN, limits.PERIOD_MAX, "seconds")]
 GraceS = Annotated[int, whole(limits.GRACE_MIN, limits.GRACE_MAX, "seconds")]
 RuntimeS = Annotated[int, whole(limits.RUNTIME_MIN, limits.RUNTIME_MAX, "seconds")]
@@ -31,6 +54,7 @@ Misses = Annotated[int, whole(limits.MISSES_MIN, limits.MISSES_MAX)]
 Priority = Annotated[int, whole(limits.PRIORITY_MIN, limits.PRIORITY_MAX)]
 Cap = Annotated[int, whole(limits.MEMBERS_MIN, limits.MEMBERS_MAX, "members")]
 Text = Annotated[str, prose(limits.TEXT_MAX)]
+Moment = Annotated[int, moment(), AfterValidator(reckonable)]
 PageSize = Annotated[int, whole(1, PAGE_MAX, text=True)]
 EventCursor = Annotated[str, cursor(b"[1-9][0-9]{0,15}-[0-9]{1,10}")]
 NameCursor = Annotated[str, cursor(rb"[^\0]+\0[0-9a-f]{12}")]
@@ -43,6 +67,10 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
     required: ClassVar[bool] = True
+
+    def sent(self) -> dict[str, Any]:
+        """The fields that were sent, each as a whole: within them what was left out has its default."""
+        return {name: value for name, value in self.model_dump().items() if name in self.model_fields_set}
 
 
 class Query(BaseModel):
@@ -59,7 +87,8 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 
 class HeartbeatCreate(Body):
     """`channels` null = all of the project. `max_runtime` null = the grace, at least a minute. `schedule` null = every
-    `period` seconds. `durability` null = that of the ingest nodes.
+    `period` seconds. `durability` null = that of the ingest nodes. `policy`: an escalation policy says who is told, in
+    place of `channels`. `remind_every` null = told once.
     """
 
     name: Name
@@ -81,6 +110,10 @@ class HeartbeatCreate(Body):
     durability: Durability | None = None
     tags: Annotated[tuple[Tag, ...], *several(limits.TAGS_MAX)] = ()
     channels: Annotated[tuple[ChannelId, ...], *several()] | None = None
+    policy: PolicyId | None = None
+    remind_every: RemindS | None = None
+    warn_late: bool = False
+    runbook_url: WebPage | None = None
     alert_text: Text = ""
     recovery_text: Text = ""
     priority: Priority = limits.PRIORITY_DEFAULT
@@ -117,6 +150,9 @@ class FleetCreate(Body):
     misses: Misses = 1
     tags: Annotated[tuple[Tag, ...], *several(limits.TAGS_MAX)] = ()
     channels: Annotated[tuple[ChannelId, ...], *several()] | None = None
+    policy: PolicyId | None = None
+    remind_every: RemindS | None = None
+    runbook_url: WebPage | None = None
     alert_text: Text = ""
     recovery_text: Text = ""
     priority: Priority = limits.PRIORITY_DEFAULT
@@ -151,6 +187,158 @@ class ChannelPatch(Body):
     model_config = ConfigDict(json_schema_extra=_without_defaults)
     name: Name = ""
     settings: dict[str, Any] = {}
+
+
+class Part(BaseModel):
+    """An object within a body; what it lacks, or should not have, is told of the whole."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            raise ValueError("must be an object")  # noqa: TRY004 - pydantic collects ValueErrors
+        known = {info.alias or name: info.is_required() for name, info in cls.model_fields.items()}
+        for name in value:
+            if name not in known:
+                unknown = limits.clean(name)[: limits.NAME_MAX]
+                raise ValueError(f'must not have the field "{unknown}"; known are {", ".join(known)}')
+        for name, is_required in known.items():
+            if is_required and name not in value:
+                raise ValueError(f"must have the field {name}")
+        return value
+
+
+class GivenContact(Part):
+    channel: ChannelId
+    wait: Annotated[int, whole(0, limits.CONTACT_WAIT_MAX, "seconds")] = 0
+
+
+def _in_turn(contacts: tuple[GivenContact, ...]) -> tuple[GivenContact, ...]:
+    if len({contact.channel for contact in contacts}) < len(contacts):
+        raise ValueError("must not name the same channel twice")
+    waits = [contact.wait for contact in contacts]
+    if waits[0] or waits != sorted(waits):
+        raise ValueError("must begin with a wait of 0, and no wait may be shorter than the one before")
+    return contacts
+
+
+class PersonCreate(Body):
+    """Contacts are told in this order, as long as nobody has acknowledged; `wait` counts from the first telling."""
+
+    name: Name
+    contacts: Annotated[tuple[GivenContact, ...], *some(1, limits.CONTACTS_MAX), AfterValidator(_in_turn)]
+
+
+class PersonPatch(PersonCreate):
+    """Only what is sent is changed."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    name: Name = ""
+    contacts: Annotated[tuple[GivenContact, ...], *some(1, limits.CONTACTS_MAX), AfterValidator(_in_turn)] = ()
+
+
+class GivenOverride(Part):
+    person: PersonId
+    start_at: Annotated[Moment, Field(alias="from")]
+    end_at: Annotated[Moment, Field(alias="until")]
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.end_at <= self.start_at:
+            raise ValueError("must end after it begins")
+        return self
+
+
+class OnCallCreate(Body):
+    """Shifts of so many `days`, handed over at a local time, from `start` on. Of `overrides` the last one wins."""
+
+    name: Name
+    timezone: Timezone = "UTC"
+    people: Annotated[tuple[PersonId, ...], *several(limits.SHIFT_PEOPLE_MAX)]
+    days: Annotated[int, whole(limits.SHIFT_DAYS_MIN, limits.SHIFT_DAYS_MAX, "days")] = 7
+    handover: TimeOfDay = "09:00"
+    start: Annotated[str, day()]
+    overrides: Annotated[tuple[GivenOverride, ...], *some(0, limits.OVERRIDES_MAX)] = ()
+
+
+class OnCallPatch(OnCallCreate):
+    """Only what is sent is changed; a list is sent as a whole."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    name: Name = ""
+    people: Annotated[tuple[PersonId, ...], *several(limits.SHIFT_PEOPLE_MAX)] = ()
+    start: Annotated[str, day()] = ""
+
+
+class GivenStep(Part):
+    wait: Annotated[int, whole(0, limits.STEP_WAIT_MAX, "seconds")] = 0
+    channels: Annotated[tuple[ChannelId, ...], *several(limits.TARGETS_MAX)] = ()
+    people: Annotated[tuple[PersonId, ...], *several(limits.TARGETS_MAX)] = ()
+    schedules: Annotated[tuple[OnCallId, ...], *several(limits.TARGETS_MAX)] = ()
+
+    @model_validator(mode="after")
+    def _has_target(self) -> Self:
+        if not (self.channels or self.people or self.schedules):
+            raise ValueError("must name at least one channel, person or on-call schedule")
+        return self
+
+
+class PolicyCreate(Body):
+    """`wait`: seconds after the step before, of the first after the incident opened. Then all again, `repeat` times."""
+
+    name: Name
+    steps: Annotated[tuple[GivenStep, ...], *some(limits.STEPS_MIN, limits.STEPS_MAX)]
+    repeat: Annotated[int, whole(0, limits.REPEAT_MAX)] = 0
+    repeat_after: Annotated[int, whole(limits.REPEAT_AFTER_MIN, limits.REPEAT_AFTER_MAX, "seconds")] = (
+        limits.REPEAT_AFTER_DEFAULT
+    )
+
+
+class PolicyPatch(PolicyCreate):
+    """Only what is sent is changed; the steps are sent as a whole."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    name: Name = ""
+    steps: Annotated[tuple[GivenStep, ...], *some(limits.STEPS_MIN, limits.STEPS_MAX)] = ()
+
+
+class WindowCreate(Body):
+    """Either `from` (null = now) and `until` (null = no end), or `days` (0 = Monday), `start` and `end`: a window with
+    an `end` that is not after its `start` ends on the next day.
+    """
+
+    name: Name
+    heartbeats: Annotated[tuple[WatchedId, ...], *several(limits.COVERED_MAX)] = ()
+    tags: Annotated[tuple[Tag, ...], *several(limits.TAGS_MAX)] = ()
+    everything: bool = False
+    start_at: Moment | None = Field(None, alias="from")
+    end_at: Moment | None = Field(None, alias="until")
+    days: Annotated[tuple[Annotated[int, whole(0, 6)], ...], *several(7)] = ()
+    start: TimeOfDay | None = None
+    end: TimeOfDay | None = None
+    timezone: Timezone = "UTC"
+
+
+class WindowPatch(WindowCreate):
+    """Only what is sent is changed."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    name: Name = ""
+
+
+class DutyQuery(Query):
+    """`at` null = now."""
+
+    at: Moment | None = None
+
+
+class ShiftQuery(Query):
+    """`from` null = now; `until` null = four weeks later."""
+
+    from_: Moment | None = Field(None, alias="from")
+    until: Moment | None = None
 
 
 class HeartbeatQuery(Query):
@@ -190,6 +378,38 @@ class IncidentQuery(Query):
     limit: PageSize = 100
     cursor: IncidentCursor | None = None
     status: Literal["open", "resolved"] | None = None
+
+
+class LogQuery(Query):
+    limit: Annotated[int, whole(1, LOG_MAX, text=True)] = 100
+
+
+class Acknowledge(Body):
+    """`by`: who, as others will read it."""
+
+    required: ClassVar[bool] = False
+    by: Name = "the API"
+
+
+class Snooze(Body):
+    """Nobody is told before its end; then they are, if the incident is still open."""
+
+    for_: Annotated[int, whole(SNOOZE_MIN, SNOOZE_MAX, "seconds")] | None = Field(None, alias="for")
+    until: Annotated[int, moment()] | None = None
+    by: Name = "the API"
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if (self.for_ is None) == (self.until is None):
+            raise ValueError("send either for or until")
+        return self
+
+
+class DeadLetters(Body):
+    """Null = of all channels."""
+
+    required: ClassVar[bool] = False
+    channel: ChannelId | None = None
 
 
 class DeliveryQuery(Query):

@@ -1,26 +1,12 @@
 """Settings of the console."""
 
-import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from runtime.settings import RoleSettings, port_setting, setting
+from runtime.values import parse_public_url
 
 API_KEY_MIN: Final = 32  # characters
-
-
-def parse_public_url(raw: str) -> str:
-    """An http or https URL without credentials, query and fragment; a path is allowed, its last slash is dropped."""
-    url = raw.strip()
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
-        usable = False
-    if not usable or not re.fullmatch(r"[!-~]+", url) or re.search(r"[@?#\\]", url):
-        raise ValueError("must be an http:// or https:// URL without user, query and fragment")
-    return url.rstrip("/")
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from console.settings import parse_public_url
 from flatline.client import Address
 from rules import limits, tokens
 from runtime.errors import StartError
 from runtime.settings import load, setting
+from runtime.values import parse_public_url
 
 Value = TypeVar("Value")
 

@@ -13,7 +13,7 @@ from typing import Final
 from starlette.applications import Starlette
 
 from console.app import EXCEPTION_HANDLERS, Console
-from console.settings import ConsoleSettings, parse_public_url
+from console.settings import ConsoleSettings
 from flatline import embedded, roles
 from ingest.app import Ingest
 from ingest.fast import FastLane
@@ -26,6 +26,7 @@ from runtime.errors import StartError
 from runtime.listen import listen
 from runtime.serve import serve
 from runtime.settings import port_setting, setting
+from runtime.values import parse_public_url
 from store.database import Database
 from sweeper.app import Sweeper
 

@@ -12,11 +12,14 @@ from starlette.applications import Starlette
 from notifier.channels import Senders
 from notifier.channels.smtp import parse_smtp_from, parse_smtp_url
 from notifier.consumer import Consumer
+from notifier.delivery import Supplies
 from notifier.desks import Desks
 from notifier.fleets import Fleets
+from notifier.links import Links
 from notifier.metrics import Metrics
 from notifier.outgoing import open_session
 from notifier.settings import NotifierSettings
+from notifier.watch import Watch
 from runtime import health, metrics
 from runtime.tasks import background
 from store.database import Database
@@ -38,17 +41,22 @@ class Notifier:
     async def running(self) -> AsyncIterator[None]:
         settings = self._settings
         async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(open_session(allow=settings.allow_private_targets))
             senders = Senders(
-                session=await stack.enter_async_context(open_session(allow=settings.allow_private_targets)),
+                session=session,
                 smtp=parse_smtp_url(settings.smtp_url) if settings.smtp_url else None,
                 smtp_from=parse_smtp_from(settings.smtp_from) if settings.smtp_from else None,
             )
-            desks = Desks(self._db, owner=self._name, senders=senders, metrics=self._metrics)
+            links = Links(self._db, settings.public_url)
+            supplies = Supplies(owner=self._name, senders=senders, metrics=self._metrics, links=links)
+            desks = Desks(self._db, supplies)
             stack.push_async_callback(desks.aclose)
             fleets = Fleets(self._db)
             self._consumers = [Consumer(self._db, shard, desks, fleets, self._name) for shard in self._db.shards]
             for number, consumer in enumerate(self._consumers):
                 await stack.enter_async_context(background(consumer.run, name=f"notify-{number}"))
+            watch = Watch(self._db, self._metrics, session, settings.heartbeat_url)
+            await stack.enter_async_context(background(watch.run, name="watch"))
             yield
 
     async def ready(self) -> Mapping[str, str]:

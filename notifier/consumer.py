@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from notifier.desks import Desks
+from notifier.escalation import Escalation
 from notifier.fleets import Fleets
-from notifier.reading import legible_incidents, legible_owners
+from notifier.reading import legible_incidents
 from runtime.logs import log
-from store import channels, notifications
+from store import notifications
 from store.database import Database
 from store.errors import Unavailable
 from store.keys import Shard
@@ -24,7 +25,7 @@ from store.notifications import Notification, Reader
 
 CLAIM_EVERY_S: Final = 2.0
 CLAIM_IDLE_MS: Final = 5_000  # taking note lasts milliseconds: an entry this old has lost its notifier
-TRIES: Final = 5  # then an entry is set aside
+TRIES: Final = 3  # then an entry is set aside
 AWAY_S: Final = 0.5
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Consumer:
         self._shard = shard
         self._desks = desks
         self._fleets = fleets
+        self._escalation = Escalation(db)
         self._reader = Reader(db, shard, name)
         self._claimed_at = float("-inf")
         self._away = False
@@ -86,27 +88,21 @@ class Consumer:
     async def _look(self, notification: Notification) -> None:
         if notification.fleet:  # what people must hear of this comes as an entry of the incident's own shard
             await self._fleets.look(notification.fleet)
-        pairs = await self._pairs(notification)
-        every = [pair for found in pairs.values() for pair in found]
-        await notifications.enlist(self._db, self._shard, notification.entry, every)
-        for project, found in pairs.items():
-            self._desks.put(project, found)
-
-    async def _pairs(self, notification: Notification) -> dict[str, list[tuple[str, str]]]:
-        """(incident, channel) pairs by project."""
+        for chore in notification.chores:
+            project, pairs = await self._escalation.due(chore)
+            self._desks.put(project, pairs)
         if notification.deliveries:
-            named = await legible_incidents(self._db, [incident for incident, _ in notification.deliveries])
-            pairs: dict[str, list[tuple[str, str]]] = {}
-            for pair, incident in zip(notification.deliveries, named, strict=True):
-                pairs.setdefault(incident.project if incident else "", []).append(pair)
-            return pairs
-        found = [i for i in await legible_incidents(self._db, notification.incidents) if i is not None]
-        owners = await legible_owners(self._db, found)
-        everyone = await channels.ids(self._db, notification.project) if found else []
-        told = []
-        for incident, owner in zip(found, owners, strict=True):
-            chosen = owner.settings.channels if owner else None
-            # Whom an incident is told to is settled at the first look: the end goes to those who heard the beginning.
-            receivers = incident.channels or (everyone if chosen is None else chosen)
-            told += [(incident.id, channel) for channel in receivers]
-        return {notification.project: told}
+            await self._put_off(notification)
+        else:
+            told = await self._escalation.first(notification.project, notification.incidents)
+            await notifications.enlist(self._db, self._shard, notification.entry, told.pairs, told.chores)
+            self._desks.put(notification.project, told.pairs)
+            for chore in told.at_once:
+                self._desks.put(notification.project, (await self._escalation.due(chore))[1])
+
+    async def _put_off(self, notification: Notification) -> None:
+        """What somebody has taken note of before, and is due again: a retry, a lease whose owner died, a test."""
+        found = await legible_incidents(self._db, [incident for incident, _ in notification.deliveries])
+        await notifications.enlist(self._db, self._shard, notification.entry, notification.deliveries)
+        for pair, incident in zip(notification.deliveries, found, strict=True):
+            self._desks.put(incident.project if incident else "", [pair], urgent=bool(incident and incident.is_test))

@@ -8,51 +8,68 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from itertools import product
 from random import SystemRandom
 from typing import Final, TypeVar
 
-from notifier import fleet_message
-from notifier.channels import SENDERS, DeliveryError, Reason, Sender, Senders
-from notifier.message import NAMES_MAX, Message, compose, fold
+from notifier.channels import SENDERS, DeliveryError, Reason, Senders, Service
+from notifier.links import Links
 from notifier.metrics import Metrics
-from notifier.reading import count_members, legible_incidents, legible_owners
+from notifier.pace import Pace
+from notifier.writing import SAMPLE, About, Writer, is_off
 from rules import retry
 from runtime.logs import log
-from store import channels, deliveries
+from runtime.tasks import background
+from store import channels, deliveries, problems, threads
 from store.database import Database
 from store.deliveries import Lease, Word
 from store.errors import NotFound, StoreError
-from store.fleets import Fleet
 from store.keys import Shard
-from store.records import Channel, Heartbeat, Incident
+from store.records import Channel
 
 COMPANY_S: Final = 0.2  # every message waits this long for others
 STORM_S: Final = 3.0  # from the first, once more than FEW have come
 FEW: Final = 5  # incidents that are told one by one
-LEASE_MS: Final = 30_000  # longer than any sender may take (20 s)
+LEASE_MS: Final = 15_000  # how soon another notifier takes over from one that died
+RENEW_S: Final = 5.0
+ATTEMPT_S: Final = 45.0  # for one message in all; senders have shorter deadlines of their own
 LEASE_MAX: Final = 100  # incidents in one lease.lua
-WORDS: Final[tuple[Word, ...]] = ("opened", "grown", "resolved", "test")
+WORDS: Final[tuple[Word, ...]] = (
+    "opened", "grown", "reminder", "acknowledged", "resolved", "late", "test"
+)  # fmt: skip
 CANNOT_SEND: Final = "flatline could not make this message; its log says why"
+OFF: Final = "off by the channel's settings"
 
 Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
 
 
-class Desk:
-    """Tells one channel. `owner`: the name under which this process leases."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supplies:
+    """What all desks of a process share. `owner`: the name under which it leases."""
 
-    def __init__(
-        self, db: Database, project: str, channel: str, *, owner: str, senders: Senders, metrics: Metrics
-    ) -> None:
+    owner: str
+    senders: Senders
+    metrics: Metrics
+    links: Links
+
+
+class Desk:
+    """Tells one channel."""
+
+    def __init__(self, db: Database, project: str, channel: str, supplies: Supplies, pace: Pace) -> None:
         self._db = db
         self._project = project
         self._channel = channel
-        self._owner = owner
-        self._senders = senders
-        self._metrics = metrics
+        self._owner = supplies.owner
+        self._senders = supplies.senders
+        self._metrics = supplies.metrics
+        self._writer = Writer(db, supplies.links)
+        self._pace = pace
         self._rng = SystemRandom()
         self._waiting: dict[str, None] = {}  # incidents in the order in which they came
         self._first_at = 0.0
@@ -65,16 +82,19 @@ class Desk:
     async def work(self) -> None:
         """Tells until nothing waits."""
         while self._waiting:
+            await self._pace.ready()  # before company is gathered: what comes meanwhile is company, too
             company = deque(await self._gather())
             while company:
                 # Read anew each time: told a few at a time, a storm outlasts an edit or the end of the channel.
                 try:
                     channel = await channels.get(self._db, self._channel, self._project)
                 except NotFound:
-                    await self._drop(company)
+                    await self._drop(company, "the channel was deleted")
                     break
                 size = len(company) if channel.settings.get("fold", True) else min(FEW, len(company))
                 await self._tell(channel, [company.popleft() for _ in range(size)])
+                if company:
+                    await self._pace.ready()
 
     async def _gather(self) -> list[str]:
         await asyncio.sleep(self._first_at + COMPANY_S - time.monotonic())
@@ -85,28 +105,30 @@ class Desk:
         return company
 
     async def _tell(self, channel: Channel, company: Sequence[str]) -> None:
-        leases = await self._lease(company)
-        groups: list[tuple[Word, list[Lease]]] = []
-        for word, of_fleets in product(WORDS, (True, False)):
-            # Apart: a fleet with a million silent members is not to vanish among three hundred heartbeats.
-            group = [lease for lease in leases if lease.word == word and (lease.silent is not None) == of_fleets]
-            groups += [(word, group)] if len(group) > FEW else [(word, [lease]) for lease in group]
-        # All at once: a lease lasts for one send and no longer. And all to their end: what nobody waits for any more
-        # could still be talking when the next desk of this channel, under the same name, leases the same incident.
-        sayings = (self._say(channel, word, group) for word, group in groups)
-        ends = await asyncio.gather(*sayings, return_exceptions=True)
-        for end in ends:
-            if end is not None:
-                raise end
+        service = SENDERS.get(channel.kind)
+        if service:
+            self._pace.limit(per_s=service.per_s, burst=service.burst)
+        leases = await self._lease(company, acknowledges=bool(service and service.acknowledges))
+        groups = _groups(leases, service)
+        about = await self._writer.read([lease.incident for _, group in groups for lease in group[:SAMPLE]])
+        async with self._kept(leases):
+            for word, group in groups:  # one after the other: who dies here has at most one message to repeat
+                await self._say(channel, word, group, about)
 
-    async def _say(self, channel: Channel, word: Word, group: Sequence[Lease]) -> None:
+    async def _say(self, channel: Channel, word: Word, group: Sequence[Lease], about: About) -> None:
         """One message, for one incident or for many, and how it ended."""
         started = time.monotonic()
+        if channel.gone and word != "test":
+            return await self._record(group, result="dead", answer=channel.broken, reason=Reason.GONE)
+        if is_off(channel, word):
+            return await self._record(group, result="told", answer=OFF)
         try:
-            message = await self._compose(channel, word, group)
-            answer = await self._sender(channel.kind).send(message, channel.settings)
+            async with asyncio.timeout(ATTEMPT_S):
+                answer, thread = await self._send(channel, word, group, about)
         except DeliveryError as error:
             await self._failed(channel, group, error, started)
+        except TimeoutError:
+            await self._failed(channel, group, DeliveryError(Reason.TIMEOUT, "it took too long"), started)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - a record or settings that nobody checked: put off like any failure
@@ -114,43 +136,53 @@ class Desk:
             await self._failed(channel, group, DeliveryError(Reason.SETTINGS, CANNOT_SEND), started)
         else:
             latency_ms = int((time.monotonic() - started) * 1000)
-            await self._record(group, result="told", answer=answer, latency_ms=latency_ms)
+            await self._record(group, result="told", answer=answer, latency_ms=latency_ms, thread=thread)
+            await self._worked(channel)
             self._metrics.delivered(channel.kind, len(group), latency_ms / 1000)
-            log(logger, logging.INFO, "told", channel=channel.id, what=message.event, incidents=len(group))
+            log(logger, logging.INFO, "told", channel=channel.id, what=word, incidents=len(group))
 
-    async def _compose(self, channel: Channel, word: Word, group: Sequence[Lease]) -> Message:
-        named = [lease.incident for lease in group[:NAMES_MAX]]
-        some = [incident for incident in await legible_incidents(self._db, named) if incident]
-        if not some:
-            raise DeliveryError(Reason.SETTINGS, "the incident's record cannot be read")
-        owners = await legible_owners(self._db, some)
-        leases = {lease.incident: lease for lease in group}
-        first = await self._compose_one(channel, word, some[0], owners[0], leases[some[0].id])
-        if len(group) == 1 or word == "test":  # one test message answers for all who asked
-            return first
-        back = not any(incident.resolution in {"paused", "deleted"} for incident in some)
-        known = [owner for owner in owners if owner]
-        told = [lease.incident if lease.silent is None else f"{lease.incident}_{lease.silent}" for lease in group]
-        return fold(first, known, told, back=back)
-
-    async def _compose_one(
-        self, channel: Channel, word: Word, incident: Incident, owner: Heartbeat | Fleet | None, lease: Lease
-    ) -> Message:
-        if not incident.fleet:
-            return compose(channel.id, word, incident, owner if isinstance(owner, Heartbeat) else None)
-        fleet = owner if isinstance(owner, Fleet) else None
-        members = await count_members(self._db, fleet.id) if fleet else 0
-        return fleet_message.compose(channel.id, lease, word, incident, fleet, members=members)
-
-    def _sender(self, kind: str) -> Sender:
-        if kind not in SENDERS:  # made by a newer version, or its sender was removed: retried until one knows it
+    async def _send(self, channel: Channel, word: Word, group: Sequence[Lease], about: About) -> tuple[str, str]:
+        """The receiver's answer, and the thread that it was told under. Raises DeliveryError, or whatever."""
+        service = SENDERS.get(channel.kind)
+        if service is None:  # made by a newer version, or its sender was removed: retried until one knows it
             raise DeliveryError(Reason.SETTINGS, "this notifier cannot send to this kind of channel")
-        return SENDERS[kind](self._senders)
+        message, thread = await self._writer.write(channel, word, group, about), ""
+        if service.threads:
+            thread = group[0].thread or group[0].incident
+            if left := await self._follow(thread, word, group):
+                return f"not sent: {left} of this alert are still down", thread
+            message = replace(message, thread=thread)
+        self._pace.take()
+        return await service.make(self._senders).send(message, channel.settings), thread
+
+    @asynccontextmanager
+    async def _kept(self, leases: Sequence[Lease]) -> AsyncIterator[None]:
+        """The leases last as long as the telling."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(RENEW_S)
+                for shard, ours in self._by_shard(leases, lambda lease: lease.incident):
+                    await deliveries.renew(self._db, shard, self._channel, ours, owner=self._owner, lease_ms=LEASE_MS)
+
+        async with background(renew, name="renew"):
+            yield
+
+    async def _follow(self, thread: str, word: Word, group: Sequence[Lease]) -> int:
+        """Keeps the books of a thread; how many of it are still down when these are over."""
+        incidents = [lease.incident for lease in group]
+        if word == "resolved":
+            return await threads.leave(self._db, self._channel, thread, incidents)
+        await threads.join(self._db, self._channel, thread, incidents)
+        return 0
 
     async def _failed(self, channel: Channel, leases: Sequence[Lease], error: DeliveryError, started: float) -> None:
+        is_dead = False
         # Some of a folded message may have been tried for days and others never: each waits, or is given up, by itself.
         for attempt in sorted({lease.attempt for lease in leases}):
-            delay_s = None if error.permanent else retry.delay(attempt, retry_after=error.retry_after, rng=self._rng)
+            given_up = error.tries is not None and attempt >= error.tries
+            delay_s = None if given_up else retry.delay(attempt, retry_after=error.retry_after, rng=self._rng)
+            is_dead = is_dead or delay_s is None
             await self._record(
                 [lease for lease in leases if lease.attempt == attempt],
                 result="dead" if delay_s is None else "retry",
@@ -162,19 +194,48 @@ class Desk:
             event = "dead_letter" if delay_s is None else "delivery_failed"
             level = logging.ERROR if delay_s is None else logging.WARNING
             log(logger, level, event, channel=channel.id, reason=error.reason, answer=str(error), attempt=attempt)
-        self._metrics.failed(channel.kind, error.reason, dead=delay_s is None)
+        self._pace.failed()
+        self._metrics.failed(channel.kind, error.reason, dead=is_dead)
+        if is_dead and error.breaks:
+            await self._broken(channel, error)
 
-    async def _drop(self, company: Iterable[str]) -> None:
+    async def _broken(self, channel: Channel, error: DeliveryError) -> None:
+        """Its owner hears of it, through another one."""
+        if channel.broken:
+            return
+        others = [
+            other.id
+            for other in await channels.of_project(self._db, channel.project)
+            if other.id != channel.id and not other.broken
+        ]
+        text = f"The channel {channel.name} ({channel.kind}) cannot be told any more: {error}."
+        await problems.begin(self._db, "channel_broken", channel.id, text, project=channel.project, channels=others)
+        await channels.set_broken(self._db, channel, str(error), gone=error.reason is Reason.GONE)
+
+    async def _worked(self, channel: Channel) -> None:
+        self._pace.worked()
+        if channel.broken:
+            await channels.mend(self._db, channel)
+            await problems.end(self._db, "channel_broken", channel.id)
+
+    async def _drop(self, company: Iterable[str], answer: str) -> None:
         leases = [lease for lease in await self._lease(company) if lease.word]
         if leases:
-            answer = "the channel was deleted"
             await self._record(leases, result="dead", answer=answer, reason=Reason.SETTINGS)
 
-    async def _lease(self, company: Iterable[str]) -> list[Lease]:
+    async def _lease(self, company: Iterable[str], *, acknowledges: bool = False) -> list[Lease]:
         """Oldest incident first, so that a group has the same first, and the same names, when it is told again."""
         found: list[Lease] = []
         for shard, ours in self._by_shard(sorted(company, key=_opened), str):
-            found += await deliveries.lease(self._db, shard, self._channel, ours, owner=self._owner, lease_ms=LEASE_MS)
+            found += await deliveries.lease(
+                self._db,
+                shard,
+                self._channel,
+                ours,
+                owner=self._owner,
+                lease_ms=LEASE_MS,
+                acknowledges=acknowledges,
+            )
         return sorted(found, key=lambda lease: _opened(lease.incident))
 
     async def _record(
@@ -186,6 +247,7 @@ class Desk:
         answer: str = "",
         reason: str = "",
         latency_ms: int = 0,
+        thread: str = "",
     ) -> None:
         for shard, ours in self._by_shard(leases, lambda lease: lease.incident):
             await deliveries.outcome(
@@ -199,6 +261,7 @@ class Desk:
                 answer=answer,
                 reason=reason,
                 latency_ms=latency_ms,
+                thread=thread,
             )
 
     def _by_shard(self, items: Iterable[Item], incident: Callable[[Item], str]) -> Iterator[tuple[Shard, list[Item]]]:
@@ -209,6 +272,22 @@ class Desk:
         for number, ours in shards.items():
             for i in range(0, len(ours), LEASE_MAX):
                 yield self._db.shards[number], ours[i : i + LEASE_MAX]
+
+
+def _groups(leases: Sequence[Lease], service: Service | None) -> list[tuple[Word, list[Lease]]]:
+    """What is told in one message each."""
+    groups: list[tuple[Word, list[Lease]]] = []
+    for word, of_fleets in product(WORDS, (True, False)):
+        # Apart: a fleet with a million silent members is not to vanish among three hundred heartbeats.
+        group = [lease for lease in leases if lease.word == word and (lease.silent is not None) == of_fleets]
+        if service and service.threads and word != "opened":
+            by_thread: dict[str, list[Lease]] = {}
+            for lease in group:
+                by_thread.setdefault(lease.thread or lease.incident, []).append(lease)
+            groups += [(word, some) for some in by_thread.values()]
+        else:
+            groups += [(word, group)] if len(group) > FEW else [(word, [lease]) for lease in group]
+    return groups
 
 
 def _opened(incident: str) -> tuple[int, str]:

@@ -5,9 +5,8 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
-from notifier.channels import Senders
-from notifier.delivery import Desk
-from notifier.metrics import Metrics
+from notifier.delivery import Desk, Supplies
+from notifier.pace import Pace
 from runtime.logs import log
 from store.database import Database
 from store.errors import Unavailable
@@ -19,24 +18,26 @@ CLOSE_S: Final = 3.0  # for what is being said when we are told to stop; the res
 
 
 class Desks:
-    def __init__(self, db: Database, *, owner: str, senders: Senders, metrics: Metrics) -> None:
+    def __init__(self, db: Database, supplies: Supplies) -> None:
         self._db = db
-        self._owner = owner
-        self._senders = senders
-        self._metrics = metrics
+        self._supplies = supplies
+        self._paces: dict[str, Pace] = {}
         self._desks: dict[tuple[str, str], tuple[Desk, asyncio.Task[None]]] = {}
 
-    def put(self, project: str, pairs: Iterable[tuple[str, str]]) -> None:
+    def put(self, project: str, pairs: Iterable[tuple[str, str]], *, urgent: bool = False) -> None:
         """(incident, channel) pairs to be told. What is lost here comes up again as a chore."""
         for incident, channel in pairs:
             where = project, channel
             desk, task = self._desks.get(where, (None, None))
             if desk is None or task is None or task.done():
-                desk = Desk(self._db, project, channel, owner=self._owner, senders=self._senders, metrics=self._metrics)
+                pace = self._paces.setdefault(channel, Pace())
+                desk = Desk(self._db, project, channel, self._supplies, pace)
                 desk.put(incident)
                 self._desks[where] = desk, asyncio.create_task(self._work(where, desk))
             else:
                 desk.put(incident)
+            if urgent:
+                self._paces[channel].hurry()
 
     async def _work(self, where: tuple[str, str], desk: Desk) -> None:
         try:

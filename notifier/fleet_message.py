@@ -1,76 +1,86 @@
 """What a channel is told about a fleet: how many of how many members are down, since when, and some of their names."""
 
-from typing import Any
+from typing import Any, Final
 
 from notifier.message import (
     EVENTS,
     RECOVERY_PRIORITY,
     Message,
+    common_start,
     ending,
+    finished,
     incident_as_told,
     joined,
     message_id,
     name_of,
 )
-from rules.times import clock_time, duration, rfc3339
+from rules.limits import clean
+from rules.times import clock_time, duration
 from store.deliveries import Lease, Word
-from store.fleets import Fleet
-from store.records import DEFAULT_PRIORITY, Incident
+from store.fleets import Fleet, FleetSettings
+from store.records import Incident
+
+UNKNOWN: Final = FleetSettings(name="")  # of which nobody remembers anything
 
 
 def compose(
-    channel: str, lease: Lease, word: Word, incident: Incident, fleet: Fleet | None, *, members: int
+    channel: str, lease: Lease, incident: Incident, fleet: Fleet | None, *, members: int, url: str = ""
 ) -> Message:
     """The message about one fleet; `lease` says how many are down, `fleet` None = nobody remembers it.
 
     The id names that number: a repeat says the same, and has the same id.
     """
+    word = lease.word
+    assert word
     name = name_of(fleet) if fleet else incident.heartbeat
-    priority = fleet.settings.priority if fleet else DEFAULT_PRIORITY
+    settings = fleet.settings if fleet else UNKNOWN
+    priority = settings.priority
     identity = message_id(incident.id, channel, word)
     down, members = lease.silent or 0, max(members, lease.silent or 0)
     if word == "resolved":
         at = incident.resolved_at or incident.opened_at
         by_hand = incident.resolution in {"paused", "deleted"}
         title = f"{name} {ending(incident)}" if by_hand else f"{name}: no member is down any more"
-        text = joined(fleet.settings.recovery_text if fleet else "", _recovery(incident))
+        text = joined(settings.recovery_text, _recovery(incident))
         priority = min(priority, RECOVERY_PRIORITY)
         examples: tuple[str, ...] = ()
+    elif word == "acknowledged":
+        at = incident.acknowledged_at or incident.opened_at
+        title, text = f"{name}: acknowledged", f"Acknowledged by {incident.acknowledged_by}."
+        priority, examples = RECOVERY_PRIORITY, ()
     else:
-        at = incident.opened_at if word == "opened" else lease.counted_at or incident.opened_at
-        identity += f"_{down}"
+        at = incident.opened_at if word == "opened" else lease.at or incident.opened_at
+        identity += f"_{down}" if word != "reminder" else f"_{down}_{lease.times}"
         examples = incident.examples[:down]
-        now = "now " if word == "grown" else ""
+        now = {"grown": "now ", "reminder": "still "}.get(word, "")
         title = f"{name}: {now}{down:,} of {members:,} members {'is' if down == 1 else 'are'} down"
-        alert_text = fleet.settings.alert_text if fleet else ""
-        text = joined(alert_text, _trouble(incident, down), _named(examples, down), _details(fleet))
-    payload = {
-        "event": EVENTS[word],
-        "id": identity,
-        "at": rfc3339(at),
-        "title": title,
-        "text": text,
-        "heartbeat": _as_heartbeat(word, incident, fleet),
-        "incident": incident_as_told(word, incident),
-        "fleet": {
-            "id": incident.heartbeat,
-            "name": fleet.settings.name if fleet else None,
-            "down": down,
-            "most": max(incident.most, down),
-            "members": members,
-            "examples": examples,
-        },
-    }
-    return Message(
-        id=identity,
-        event=EVENTS[word],
-        at=at,
-        title=title,
-        text=text,
-        priority=priority,
-        output=b"",
-        thread=incident.id,
-        payload=payload,
+        text = joined(settings.alert_text, _trouble(incident, down), _named(examples, down))
+    return finished(
+        Message(
+            id=identity,
+            event="incident.escalated" if word == "opened" and lease.step else EVENTS[word],
+            at=at,
+            title=title,
+            text=text,
+            priority=priority,
+            output=b"",
+            thread=incident.id,
+            details=_details(fleet) if examples else (),
+            url=url,
+            runbook_url=settings.runbook_url if examples else "",
+            payload={
+                "heartbeat": _as_heartbeat(word, incident, fleet),
+                "incident": incident_as_told(word, incident),
+                "fleet": {
+                    "id": incident.heartbeat,
+                    "name": fleet.settings.name if fleet else None,
+                    "down": down,
+                    "most": max(incident.most, down),
+                    "members": members,
+                    "examples": examples,
+                },
+            },
+        )
     )
 
 
@@ -82,16 +92,21 @@ def _trouble(incident: Incident, down: int) -> str:
 
 
 def _named(examples: tuple[str, ...], down: int) -> str:
-    lines = [f"- {slug}" for slug in examples]
+    start = common_start(examples) if len(examples) > 1 else ""
+    lines = [f"These begin with {start}:"] if start else []
+    lines += [f"- {slug}" for slug in examples]
     if 0 < len(examples) < down:
         lines.append(f"and {down - len(examples):,} more")
     return "\n".join(lines)
 
 
-def _details(fleet: Fleet | None) -> str:
+def _details(fleet: Fleet | None) -> tuple[tuple[str, str], ...]:
     if fleet is None:
-        return ""
-    return f"Period: {duration(fleet.settings.period)}, grace: {duration(fleet.settings.grace)}"
+        return ()
+    found = [("Period", duration(fleet.settings.period)), ("Grace", duration(fleet.settings.grace))]
+    if fleet.settings.tags:
+        found.append(("Tags", clean(", ".join(fleet.settings.tags))))
+    return tuple(found)
 
 
 def _recovery(incident: Incident) -> str:

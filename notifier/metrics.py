@@ -1,8 +1,14 @@
 """What a notifier counts, by kind of channel and by reason: both closed sets."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from collections.abc import Iterable
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from notifier.channels import SENDERS, Reason
+from store.problems import KINDS, Kind
+
+Beat = Literal["ok", "failed", "withheld"]
 
 
 class Metrics:
@@ -24,6 +30,11 @@ class Metrics:
             registry=registry,
         )
 
+        self._problems = Gauge("flatline_problems", "Problems of our own that last.", ["kind"], registry=registry)
+        self._beats = Counter(
+            "flatline_outgoing_heartbeats_total", "Outgoing heartbeats, by result.", ["result"], registry=registry
+        )
+
     def delivered(self, kind: str, incidents: int, seconds: float) -> None:
         self._messages.labels(kind, "told").inc()
         self._incidents.labels(kind).inc(incidents)
@@ -33,3 +44,11 @@ class Metrics:
         kind = kind if kind in SENDERS else "unknown"  # the record may say anything
         self._messages.labels(kind, "dead" if dead else "retry").inc()
         self._failures.labels(kind, reason).inc()
+
+    def problems(self, lasting: Iterable[Kind]) -> None:
+        kinds = list(lasting)
+        for kind in KINDS:
+            self._problems.labels(kind).set(kinds.count(kind))
+
+    def outgoing_heartbeat(self, result: Beat) -> None:
+        self._beats.labels(result).inc()

@@ -11,18 +11,20 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
+import orjson
 
 from notifier.channels import DeliveryError, Reason
 from rules.retry import parse_retry_after
 
 Network = IPv4Network | IPv6Network
 
-DEADLINE: Final = 15.0  # seconds for one attempt in all, from the name's look-up to the end of the answer
-ANSWER_MAX: Final = 65_536  # bytes read of an answer that nobody shows
+# Seconds for one request in all, from the name's look-up to the end of the answer; a sender makes two at most.
+DEADLINE: Final = 15.0
+ANSWER_MAX: Final = 65_536  # bytes read of an answer; some services say only there what went wrong
 SETTING: Final = "FLATLINE_ALLOW_PRIVATE_TARGETS"
 
 # Where clouds keep their machines' credentials (link-local; AWS, Google, Alibaba, Oracle, Azure).
@@ -39,6 +41,10 @@ NOT_PUBLIC: Final = tuple(
 GLOBAL_UNICAST: Final = IPv6Network("2000::/3")  # all of IPv6 that was ever given out
 NAT64: Final = IPv6Network("64:ff9b::/96")
 
+NOT_NOW: Final = frozenset({408, 425, 429})
+BREAKING: Final = frozenset({401, 403, 404, 407, 410})
+FEW_TRIES: Final = 5  # some forty-five minutes: longer than a deploy, short enough to tell the owner
+
 _BLOCKED: Final = -1  # an errno that no system has: tells our refusal from the network's
 
 
@@ -46,6 +52,14 @@ class Answer(NamedTuple):
     host: str
     status: int
     headers: Mapping[str, str]
+    body: bytes = b""  # its beginning; never for a log or an error's text, for who knows what a stranger's server says
+
+    def json(self) -> dict[str, Any]:
+        """The body if it is an object of JSON; else, as after a proxy's page or half an answer, an empty one."""
+        with contextlib.suppress(ValueError):
+            if isinstance(parsed := orjson.loads(self.body), dict):
+                return parsed
+        return {}
 
 
 def refusal(address: str, allow: Sequence[Network] = ()) -> str | None:
@@ -86,40 +100,70 @@ def open_session(*, allow: Sequence[Network] = (), deadline: float = DEADLINE) -
 
 
 async def post(session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """POST once and return the answer, whatever its status; redirects are answers too.
+    """POST once, as `request` does."""
+    return await request(session, "POST", url, body, headers)
+
+
+async def post_json(
+    session: aiohttp.ClientSession, url: str, content: object, headers: Mapping[str, str] | None = None
+) -> Answer:
+    return await post(session, url, orjson.dumps(content), {"content-type": "application/json", **(headers or {})})
+
+
+async def request(
+    session: aiohttp.ClientSession, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+) -> Answer:
+    """Ask once and return the answer, whatever its status; redirects are answers too.
 
     Raises DeliveryError when there is none. A status that has arrived counts, however its body goes on: the receiver
     has decided, and a repeat would only tell people twice.
     """
     host = _host(url)
     try:
-        response = await session.post(url, data=body, headers=headers, allow_redirects=False)
+        response = await session.request(method, url, data=body, headers=headers, allow_redirects=False)
     except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:  # uvloop has RuntimeErrors for OSErrors
         raise _failure(host, error) from None  # the cause's text may hold the URL
+    said = bytearray()
     try:
-        # Read, though nobody looks: some servers abort a handler whose client hangs up.
+        # Read even where nobody looks: some servers abort a handler whose client hangs up.
         with contextlib.suppress(aiohttp.ClientError, OSError):
-            left = ANSWER_MAX
-            while left > 0 and (chunk := await response.content.read(left)):
-                left -= len(chunk)
-        return Answer(host, response.status, response.headers)
+            while len(said) < ANSWER_MAX and (chunk := await response.content.read(ANSWER_MAX - len(said))):
+                said += chunk
+        return Answer(host, response.status, response.headers, bytes(said))
     finally:
         response.close()
 
 
-def accepted(answer: Answer, *, permanent: frozenset[int]) -> str:
-    """The status as text if it is a success; else raises DeliveryError, final for the statuses in `permanent`."""
+def accepted(
+    answer: Answer,
+    *,
+    few: frozenset[int] = frozenset(),
+    failed: bool = False,
+    breaks: bool = False,
+    retry_after: float | None = None,
+) -> str:
+    """The status as text if it is a success; else raises DeliveryError. The one table of answers, for every channel:
+
+    a wrong key or address (401, 403, 404, 407, 410, a redirect) breaks the channel; any other 4xx refuses this message
+    and no repeat changes that; but what says "not now" (408, 425, 429, 5xx) is tried for days. `few`: statuses that
+    are worth a few tries before they are believed, because a receiver in the middle of a deploy says them too.
+
+    The rest is what the sender read in the body: `failed`: it was a failure in spite of a 2xx; `breaks`: the channel
+    is at fault in spite of the status; `retry_after`: seconds that a 429 asks for there.
+    """
     status = answer.status
-    if 200 <= status < 300:
+    if 200 <= status < 300 and not failed:
         return str(status)
+    not_now = status in NOT_NOW or status >= 500
+    if status in {429, 503} and retry_after is None:
+        retry_after = parse_retry_after(answer.headers.get("Retry-After", ""), time.time())
     raise DeliveryError(
         _reason(status),
-        f"{answer.host} answered {status}" + (", and redirects are not followed" if 300 <= status < 400 else ""),
-        permanent=status in permanent,
+        f"{answer.host} answered {status}{_hint(status)}",
+        tries=None if not_now else FEW_TRIES if status in few else 1,
+        breaks=breaks or status in BREAKING or 300 <= status < 400,
         status=status,
-        retry_after=parse_retry_after(answer.headers.get("Retry-After", ""), time.time())
-        if status in {429, 503}
-        else None,
+        retry_after=retry_after if status in {429, 503} else None,
     )
 
 
@@ -158,7 +202,9 @@ def _failure(host: str, error: Exception) -> DeliveryError:
             # Tried again later: names move, and the operator may follow the hint before the alert is a dead letter.
             return DeliveryError(Reason.BLOCKED_TARGET, str(error.strerror))
         case aiohttp.InvalidURL() if host.replace(".", "").isdigit():
-            return DeliveryError(Reason.BLOCKED_TARGET, f"{host} is not an address in full notation", permanent=True)
+            return DeliveryError(
+                Reason.BLOCKED_TARGET, f"{host} is not an address in full notation", tries=1, breaks=True
+            )
         case TimeoutError():
             return DeliveryError(Reason.TIMEOUT, f"{host} did not answer in time")
         case aiohttp.ClientConnectorDNSError():
@@ -168,9 +214,15 @@ def _failure(host: str, error: Exception) -> DeliveryError:
         case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
             return DeliveryError(Reason.SERVER_ERROR, f"{host} did not answer in HTTP")
         case ValueError():
-            return DeliveryError(Reason.SETTINGS, "the channel's settings make no valid request", permanent=True)
+            return DeliveryError(Reason.SETTINGS, "the channel's settings make no valid request", tries=1, breaks=True)
         case _:
             return DeliveryError(Reason.REFUSED, f"{host} refused or broke the connection")
+
+
+def _hint(status: int) -> str:
+    if status < 300:
+        return ", but that it took no message"
+    return ", and redirects are not followed" if status < 400 else ""
 
 
 def _reason(status: int) -> Reason:
@@ -182,4 +234,4 @@ def _reason(status: int) -> Reason:
         case 429:
             return Reason.RATE_LIMITED
         case _:
-            return Reason.CLIENT_ERROR if 300 <= status < 500 else Reason.SERVER_ERROR
+            return Reason.CLIENT_ERROR if status < 500 else Reason.SERVER_ERROR

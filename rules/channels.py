@@ -14,10 +14,12 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from rules import limits
+from rules.apprise import apprise_url
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the mark of a secret, not a secret
 
-FieldType = Literal["text", "url", "secret", "emails", "bool", "int"]  # how a form asks for it
+FieldType = Literal["text", "url", "secret", "emails", "bool", "int", "priority"]  # how a form asks for it
+OFF: Final = "off"  # as a priority: not told at all
 Shown = Literal["all", "admins", "never"]  # to whom the API gives a saved value back
 
 
@@ -126,6 +128,33 @@ def _flag(value: object) -> bool:
     return value
 
 
+def _number(minimum: int, maximum: int) -> Callable[[object], int]:
+    def check(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+            raise ValueError(f"must be a whole number from {minimum:,} to {maximum:,}")
+        return value
+
+    return check
+
+
+def _priority(value: object) -> int | str:
+    if value == OFF:
+        return OFF
+    try:
+        return _number(limits.PRIORITY_MIN, limits.PRIORITY_MAX)(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "{OFF}"') from None
+
+
+def _matching(pattern: str, what: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not re.fullmatch(pattern, text := _text(value)):
+            raise ValueError(f"must be {what}")
+        return text
+
+    return check
+
+
 def _url(value: object) -> str:
     url = _text(value)
     # Parsers disagree about blanks and backslashes; whoever lets them pass lets one host look like another.
@@ -162,14 +191,61 @@ def _emails(value: object) -> list[str]:
     return list(dict.fromkeys(email_address(entry) for entry in value))
 
 
-_FOLD: Final = Field(
-    name="fold",
-    type="bool",
-    doc="Tell many incidents that open together in one message.",
-    check=_flag,
-    required=False,
-    default=True,
+#: Of every kind.
+_COMMON: Final = (
+    Field(
+        name="fold",
+        type="bool",
+        doc="Tell many incidents that open together in one message.",
+        check=_flag,
+        required=False,
+        default=True,
+    ),
+    Field(
+        name="alert_priority",
+        type="priority",
+        doc='Of bad news here, 0 to 10, or "off" = no bad news; absent: as the heartbeat says.',
+        check=_priority,
+        required=False,
+    ),
+    Field(
+        name="recovery_priority",
+        type="priority",
+        doc="The same of good news; absent: at most 3.",
+        check=_priority,
+        required=False,
+    ),
 )
+
+
+def _hook(doc: str) -> Field:
+    """A URL that is its own password."""
+    return Field(name="url", type="url", doc=doc, check=_url, maximum=limits.URL_MAX, shown="admins")
+
+
+def _server(doc: str, default: str | None = None) -> Field:
+    return Field(
+        name="url",
+        type="url",
+        doc=doc,
+        check=_base_url,
+        maximum=limits.URL_MAX,
+        required=default is None,
+        default=default,
+    )
+
+
+def _token(name: str, doc: str, *, required: bool = True) -> Field:
+    return Field(
+        name=name,
+        type="secret",
+        doc=doc,
+        check=_text,
+        maximum=limits.TOKEN_MAX,
+        required=required,
+        shown="never",
+    )
+
 
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
@@ -178,14 +254,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             name="webhook",
             description="A signed HTTP POST of JSON, as in Standard Webhooks.",
             fields=(
-                Field(
-                    name="url",
-                    type="url",
-                    doc="Where to POST; http or https.",
-                    check=_url,
-                    maximum=limits.URL_MAX,
-                    shown="admins",  # many services put their key into the URL
-                ),
+                _hook("Where to POST; http or https."),  # many services put their key into the URL
                 Field(
                     name="secret",
                     type="secret",
@@ -195,29 +264,16 @@ KINDS: Final[Mapping[str, Kind]] = {
                     required=False,
                     shown="never",
                 ),
-                _FOLD,
+                *_COMMON,
             ),
         ),
         Kind(
             name="gotify",
             description="A push to phones through Gotify or Notifly.",
             fields=(
-                Field(
-                    name="url",
-                    type="url",
-                    doc="The server's address, with its sub-path if it has one.",
-                    check=_base_url,
-                    maximum=limits.URL_MAX,
-                ),
-                Field(
-                    name="token",
-                    type="secret",
-                    doc="The application's token.",
-                    check=_text,
-                    maximum=limits.TOKEN_MAX,
-                    shown="never",
-                ),
-                _FOLD,
+                _server("The server's address, with its sub-path if it has one."),
+                _token("token", "The application's token."),
+                *_COMMON,
             ),
         ),
         Kind(
@@ -231,7 +287,137 @@ KINDS: Final[Mapping[str, Kind]] = {
                     check=_emails,
                     maximum=limits.EMAILS_MAX,
                 ),
-                _FOLD,
+                *_COMMON,
+            ),
+        ),
+        Kind(
+            name="slack",
+            description="A message in Slack, or in Mattermost or Rocket.Chat, which take the same.",
+            fields=(_hook("The URL of an incoming webhook."), *_COMMON),
+        ),
+        Kind(
+            name="discord",
+            description="A message in a Discord channel.",
+            fields=(_hook("The URL of the channel's webhook."), *_COMMON),
+        ),
+        Kind(
+            name="telegram",
+            description="A message of a Telegram bot.",
+            fields=(
+                _token("token", "The bot's token."),
+                Field(
+                    name="chat_id",
+                    type="text",
+                    doc="The number of a chat, or the @name of a channel.",
+                    check=_matching(r"-?[0-9]+|@\w+", "a number such as -1001234567890 or a name such as @alerts"),
+                    maximum=limits.CHAT_MAX,
+                ),
+                Field(
+                    name="topic",
+                    type="int",
+                    doc="The number of a topic of the group.",
+                    check=_number(1, 2**31 - 1),
+                    required=False,
+                ),
+                _server("Where the Bot API is.", "https://api.telegram.org"),
+                *_COMMON,
+            ),
+        ),
+        Kind(
+            name="teams",
+            description="A card in Microsoft Teams, through a workflow.",
+            fields=(_hook("The URL of a workflow that starts when a webhook request is received."), *_COMMON),
+        ),
+        Kind(
+            name="ntfy",
+            description="A push to phones through ntfy.",
+            fields=(
+                Field(
+                    name="topic",
+                    type="text",
+                    doc="The topic; on a public server whoever knows it can read it.",
+                    check=_matching("[-_A-Za-z0-9]+", "letters, digits, - and _"),
+                    maximum=limits.TOPIC_MAX,
+                    shown="admins",
+                ),
+                _token("token", "An access token, if the server asks for one.", required=False),
+                _server("The server's address.", "https://ntfy.sh"),
+                *_COMMON,
+            ),
+        ),
+        Kind(
+            name="pushover",
+            description="A push to phones through Pushover.",
+            fields=(
+                _token("token", "The application's token."),
+                _token("user", "The key of the user or the group."),
+                Field(
+                    name="device",
+                    type="text",
+                    doc="One device only.",
+                    check=_matching("[-_A-Za-z0-9]+", "letters, digits, - and _"),
+                    maximum=limits.DEVICE_MAX,
+                    required=False,
+                ),
+                Field(
+                    name="emergency",
+                    type="bool",
+                    doc="Send priority 10 as an emergency, repeated until somebody confirms it.",
+                    check=_flag,
+                    required=False,
+                    default=False,
+                ),
+                Field(
+                    name="retry",
+                    type="int",
+                    doc="Seconds between the repeats of an emergency.",
+                    check=_number(limits.EMERGENCY_MIN, limits.EMERGENCY_MAX),
+                    required=False,
+                    default=60,
+                ),
+                Field(
+                    name="expire",
+                    type="int",
+                    doc="Seconds for which an emergency is repeated.",
+                    check=_number(limits.EMERGENCY_MIN, limits.EMERGENCY_MAX),
+                    required=False,
+                    default=3_600,
+                ),
+                _server("Where the API is.", "https://api.pushover.net"),
+                *_COMMON,
+            ),
+        ),
+        Kind(
+            name="pagerduty",
+            description="An incident in PagerDuty, acknowledged and resolved with ours.",
+            fields=(
+                _token("routing_key", "The integration key of an Events API v2 integration."),
+                _server("Where the Events API is.", "https://events.pagerduty.com"),
+                *_COMMON,
+            ),
+        ),
+        Kind(
+            name="alertmanager",
+            description="An alert in Prometheus' Alertmanager, resolved with the incident.",
+            fields=(
+                _server("The server's address, with its sub-path if it has one."),
+                _token("token", "A bearer token, if a proxy before it asks for one.", required=False),
+                *_COMMON,
+            ),
+        ),
+        Kind(
+            name="apprise",
+            description="One of some fifty other services, through Apprise.",
+            fields=(
+                Field(
+                    name="url",
+                    type="secret",
+                    doc="The service's Apprise URL.",
+                    check=lambda value: apprise_url(_text(value)),
+                    maximum=limits.URL_MAX,
+                    shown="never",
+                ),
+                *_COMMON,
             ),
         ),
     )

@@ -45,6 +45,9 @@ TAGS_MAX: Final = 20
 TAG_MAX: Final = 50  # characters
 TEXT_MAX: Final = 2_000  # characters of an alert or recovery text
 
+REMIND_MIN: Final = 60  # seconds between reminders that something is still down
+REMIND_MAX: Final = 31 * DAY
+
 PRIORITY_MIN: Final = 0
 PRIORITY_MAX: Final = 10  # Gotify's scale
 PRIORITY_DEFAULT: Final = 8  # the lowest that phones show as a loud pop-up
@@ -52,12 +55,33 @@ PRIORITY_LOUD: Final = 8  # from here on a message may wake people
 
 OUTPUT_MAX_BYTES: Final = 10_000  # tail kept of what a job sent with its ping
 
+CONTACTS_MAX: Final = 10  # of a person
+CONTACT_WAIT_MAX: Final = DAY  # seconds after the person was first told
+SHIFT_DAYS_MIN: Final = 1
+SHIFT_DAYS_MAX: Final = 366
+SHIFT_PEOPLE_MAX: Final = 100  # of an on-call schedule
+OVERRIDES_MAX: Final = 100
+STEPS_MIN: Final = 1  # of a policy
+STEPS_MAX: Final = 20
+STEP_WAIT_MAX: Final = 7 * DAY  # seconds after the step before
+TARGETS_MAX: Final = 20  # channels, people or schedules of a step
+REPEAT_MAX: Final = 9
+REPEAT_AFTER_MIN: Final = 60  # seconds after the last step
+REPEAT_AFTER_MAX: Final = DAY
+REPEAT_AFTER_DEFAULT: Final = 300
+COVERED_MAX: Final = 500  # heartbeats and fleets that a maintenance window names
+
 URL_MAX: Final = 2_000  # characters of a channel's URL
 TOKEN_MAX: Final = 500  # characters of a foreign token; never judged by its look
 EMAIL_MAX: Final = 254  # characters of an address: what fits RFC 5321's path of 256 with its angle brackets
 EMAILS_MAX: Final = 20  # addresses of one channel
 SECRET_MIN_BYTES: Final = 24  # of a webhook secret, as Standard Webhooks has it
 SECRET_MAX_BYTES: Final = 64
+CHAT_MAX: Final = 64  # characters of a Telegram chat's number or name
+TOPIC_MAX: Final = 64  # characters of an ntfy topic
+DEVICE_MAX: Final = 25  # characters of a Pushover device's name
+EMERGENCY_MIN: Final = 30  # seconds between the repeats of an emergency, as Pushover takes them
+EMERGENCY_MAX: Final = 10_800  # seconds for which it repeats one
 
 # C0, DEL and C1 controls and the two Unicode line ends could start a new header; the bidirectional overrides could
 # make a name read as another; lone surrogates cannot be encoded at all. Joiners stay: emoji are made of them.

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal, NamedTuple, get_args, get_origin
+from urllib.parse import urlsplit
 
 Network = IPv4Network | IPv6Network
 
@@ -90,3 +91,16 @@ def _choice(raw: str, choices: tuple[str, ...]) -> str:
     if word not in choices:
         raise ValueError(f"must be one of {', '.join(choices)}")
     return word
+
+
+def parse_public_url(raw: str) -> str:
+    """An http or https URL without credentials, query and fragment; a path is allowed, its last slash is dropped."""
+    url = raw.strip()
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]+", url) or re.search(r"[@?#\\]", url):
+        raise ValueError("must be an http:// or https:// URL without user, query and fragment")
+    return url.rstrip("/")

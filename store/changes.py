@@ -15,7 +15,9 @@ FLEET: Final = "fleet:"
 
 _PLAIN: Final = ("token", "period", "grace", "misses", "status", "durability")
 #: What makes the pings of a heartbeat more than plain; with them it is read whole.
-_RULES: Final = ("schedule", "post_only", "failure_words", "success_words", "start_words", "rate_limit")
+_RULES: Final = (
+    "schedule", "post_only", "failure_words", "success_words", "start_words", "rate_limit", "warn_late"
+)  # fmt: skip
 LEVELS: Final[dict[bytes | None, Durability | None]] = {
     None: None, b"memory": "memory", b"disk": "disk", b"replica": "replica"
 }  # fmt: skip

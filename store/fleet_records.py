@@ -23,6 +23,9 @@ class FleetSettings:
     misses: int = 1
     tags: tuple[str, ...] = ()
     channels: tuple[str, ...] | None = None
+    policy: str = ""
+    remind_every: int | None = None
+    runbook_url: str = ""
     alert_text: str = ""
     recovery_text: str = ""
     priority: int = DEFAULT_PRIORITY

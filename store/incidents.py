@@ -76,3 +76,13 @@ def _position(cursor: str | None) -> tuple[Literal["open", "resolved"] | None, i
         return None, 0, ""
     state, score, incident = base64.urlsafe_b64decode(cursor).decode().split("\t")
     return "open" if state == "open" else "resolved", int(score), incident
+
+
+async def acknowledge(db: Database, incident: str, by: str) -> bool:
+    """Nobody else is woken for it; False = it is not open."""
+    return bool(await db.run("acknowledge", db.shard(incident), incident, by, ""))
+
+
+async def snooze(db: Database, incident: str, by: str, *, until: int) -> bool:
+    """Nobody is woken before `until`, ms; then they are, if it is still open. False = it is not open."""
+    return bool(await db.run("acknowledge", db.shard(incident), incident, by, until))

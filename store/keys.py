@@ -10,10 +10,17 @@ from binascii import crc32
 #: Records of the control plane, under one tag of their own.
 META = "{flatline}:meta"  # hash: schema, shards; written once
 CHANNELS = "{flatline}:channels:"  # + project; hash: channel id -> JSON record
+PEOPLE = "{flatline}:people:"  # + project; hash: person id -> JSON record
+ONCALL = "{flatline}:oncall:"  # + project; hash: id of an on-call schedule -> JSON record
+POLICIES = "{flatline}:policies:"  # + project; hash: policy id -> JSON record
+WINDOWS = "{flatline}:windows:"  # + project; hash: id of a maintenance window -> JSON record
 FLEETS = "{flatline}:fleets:"  # + project; zset, lexicographic: ``<name, case folded><NUL><fleet>``
 PING_KEYS = "{flatline}:ping_keys"  # hash: ping key -> "fleet <id>" or "project <name>"
 PROJECT = "{flatline}:project:"  # + project; hash: ping_key, secret
 SLUGS = "{flatline}:slugs:"  # + project; zset, lexicographic: ``<slug><NUL><heartbeat>``
+BROKEN = "{flatline}:broken:"  # + project; hash: channel id -> JSON, why it cannot be told; until it can, or an edit
+THREADS = "{flatline}:thread:"  # + channel:thread; set: incidents told together that are not over; 60 days
+OPERATOR_CHANNELS = "{flatline}:operator_channels"  # string: ids of channels, joined by spaces
 DEFAULT_PROJECT = "default"
 
 
@@ -47,6 +54,11 @@ def fleets(project: str) -> str:
     return FLEETS + project
 
 
+def thread(channel: str, name: str) -> str:
+    """Set: the incidents of a thread that are not over."""
+    return f"{THREADS}{channel}:{name}"
+
+
 class Shard:
     """The keys of one shard. ``fixed`` is what every script gets as KEYS, in the order that common.lua names."""
 
@@ -64,6 +76,7 @@ class Shard:
         self.changes = tag + "changes"  # stream: id, n; what ingest nodes must forget; about 10,000 entries
         self.dead = tag + "dead"  # zset: <incident>:<channel> -> given up; deliveries kept for a human
         self.fleets = tag + "fleets"  # zset: fleet -> a moment before which nothing is to be done for it
+        self.problems = tag + "problems"  # hash: <kind> <subject> -> the latest incident of this problem of our own
         self.fixed = (
             self.deadlines,
             self.timers,
@@ -105,6 +118,10 @@ class Shard:
     def delivery(self, incident: str, channel: str) -> str:
         """Hash: what one channel was told about one incident; 30 days after the last word."""
         return f"{self.tag}delivery:{incident}:{channel}"
+
+    def told(self, channel: str) -> str:
+        """Stream: what a channel was sent, the last 200 (or some more) messages; 30 days after the last."""
+        return f"{self.tag}told:{channel}"
 
     def names(self, project: str) -> str:
         """Zset, lexicographic: ``<name, case folded><NUL><id>``."""

@@ -1,6 +1,6 @@
 """The outbox: entries that say "look here", read by the notifiers as one group, deleted once taken note of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,8 +20,8 @@ LOOK_AGAIN_MS: Final = 15_000  # a notifier that took note and died is replaced 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """`incidents`: look at all their channels; `deliveries`: look at these (<incident>, <channel>); `fleet`: count its
-    silent members, and its incident will come in an entry of its own.
+    """`incidents`: look at all their channels; `deliveries`: look at these (<incident>, <channel>); `chores`: see
+    chores.lua; `fleet`: count its silent members, and its incident will come in an entry of its own.
     """
 
     entry: str
@@ -29,6 +29,7 @@ class Notification:
     incidents: tuple[str, ...]
     deliveries: tuple[tuple[str, str], ...]
     fleet: str
+    chores: tuple[str, ...] = ()
 
 
 class Reader:
@@ -95,12 +96,45 @@ class Reader:
         await self._blocking.aclose()
 
 
-async def enlist(db: Database, shard: Shard, entry: str, pairs: list[tuple[str, str]]) -> None:
-    """Takes note of (incident, channel) pairs on this shard, then acknowledges and deletes the entry."""
+async def enlist(
+    db: Database,
+    shard: Shard,
+    entry: str,
+    pairs: Sequence[tuple[str, str]],
+    chores: Sequence[tuple[str, int | None]] = (),
+) -> None:
+    """Takes note of (incident, channel) pairs on this shard and of (chore, when it is due in ms; None = it is done),
+    then acknowledges and deletes the entry.
+    """
+    flat: list[object] = [text for name, due in chores for text in (name, "" if due is None else due)]
+    for i in range(0, len(flat), 2 * PAIRS):
+        some = flat[i : i + 2 * PAIRS]
+        await db.run("enlist", shard, "", LOOK_AGAIN_MS, len(some) // 2, *some)
     chunks = [pairs[i : i + PAIRS] for i in range(0, len(pairs), PAIRS)] or [[]]
     for number, chunk in enumerate(chunks, start=1):
-        flat = [text for pair in chunk for text in pair]
-        await db.run("enlist", shard, entry if number == len(chunks) else "", LOOK_AGAIN_MS, *flat)
+        named = [text for pair in chunk for text in pair]
+        await db.run("enlist", shard, entry if number == len(chunks) else "", LOOK_AGAIN_MS, 0, *named)
+
+
+async def step(
+    db: Database,
+    incident: str,
+    chore: str,
+    channels: Sequence[str],
+    *,
+    seen: str = "",
+    mark: str = "",
+    due: int | None = None,
+    number: int = 0,
+) -> bool:
+    """Tells more channels of an incident, or the same once more, and sets when its chore is due again (None = done).
+
+    `seen`, `mark`: the incident's position (or number of reminders) before and after; "" = there is none to keep.
+    `number`: 0 = the first step. False = the incident is over, acknowledged or snoozed, or another notifier was faster.
+    """
+    when = "" if due is None else due
+    args = incident, chore, seen, mark, when, LOOK_AGAIN_MS, number, *channels
+    return bool(await db.run("step", db.shard(incident), *args))
 
 
 async def backlog(db: Database) -> int:
@@ -123,6 +157,7 @@ def _parse(entries: Iterable[Any]) -> list[Notification]:
                 tuple(text.get("incidents", "").split()),
                 tuple((incident, channel) for incident, _, channel in pairs),
                 text.get("fleet", ""),
+                tuple(text.get("chores", "").split()),
             )
         )
     return found

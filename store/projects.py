@@ -103,6 +103,13 @@ async def provision(db: Database, project: str, slug: str, *, period: int | None
     raise Unavailable("no free heartbeat id was found")
 
 
+async def signing_key(db: Database) -> bytes:
+    """What links are signed with; one for all projects, made when it is first asked for."""
+    await db.execute("HSETNX", keys.META, "signing_key", secrets.token_bytes(32))
+    key: bytes = await db.execute("HGET", keys.META, "signing_key")
+    return key
+
+
 async def _secret(db: Database, project: str) -> bytes:
     await db.execute("HSETNX", keys.project(project), "secret", secrets.token_bytes(32))
     secret: bytes = await db.execute("HGET", keys.project(project), "secret")

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from rules import schedules
 
 Status = Literal["pending", "up", "late", "down", "paused"]
-Cause = Literal["silence", "failure", "overrun", "test"]
+Cause = Literal["silence", "failure", "overrun", "test", "late", "problem"]
 Signal = Literal["plain", "success", "start", "fail", "log", "ignored"]
 Durability = Literal["memory", "disk", "replica"]
 
@@ -24,7 +24,8 @@ class Settings:
     """What a user sets. ``channels`` None = all of the project; ``schedule`` "" = every `period` seconds.
 
     `early`: seconds before its slot that a ping may come and count for it. `*_words`: a body that holds one means that
-    signal, and one that holds none means `unmatched`. `rate_limit`: pings a minute and node.
+    signal, and one that holds none means `unmatched`. `rate_limit`: pings a minute and node. `policy`: an escalation
+    policy says who is told, in place of `channels`. `remind_every`: seconds; None = told once.
     """
 
     name: str
@@ -46,6 +47,10 @@ class Settings:
     durability: Durability | None = None
     tags: tuple[str, ...] = ()
     channels: tuple[str, ...] | None = None
+    policy: str = ""
+    remind_every: int | None = None
+    warn_late: bool = False
+    runbook_url: str = ""
     alert_text: str = ""
     recovery_text: str = ""
     priority: int = DEFAULT_PRIORITY
@@ -174,6 +179,10 @@ def settings_of(text: Mapping[str, str]) -> Settings:
         durability=durability,  # type: ignore[arg-type]  # console checked it
         tags=_lines(text.get("tags")),
         channels=None if channels is None else tuple(channels.split()) if channels != NO_CHANNELS else (),
+        policy=text.get("policy", ""),
+        remind_every=_whole(text.get("remind_every")),
+        warn_late="warn_late" in text,
+        runbook_url=text.get("runbook_url", ""),
         alert_text=text.get("alert_text", ""),
         recovery_text=text.get("recovery_text", ""),
         priority=int(text.get("priority", DEFAULTS.priority)),
@@ -211,16 +220,19 @@ def owed(text: Mapping[str, str], settings: Settings) -> schedules.Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """One time of trouble. ``status`` void = it should never have been: the ping had come in time.
+    """One time of trouble. ``status`` void = it should never have been: the ping had come in time. A test, a warning
+    that a heartbeat is late and a problem of our own are told like incidents, but are none.
 
     ``fleet``: `heartbeat` is a fleet's id; `count` of its members were silent at the last look, `most` at once, and
-    `examples` are up to 20 of their slugs.
+    `examples` are up to 20 of their slugs. ``position``: how far its policy has come; ``reminders``: how many there
+    were. ``held``: it opened in a maintenance window, and nobody has been told yet. ``problem``: what is wrong with us,
+    in a sentence.
     """
 
     id: str
     heartbeat: str
     project: str
-    status: Literal["open", "resolved", "void", "test"]
+    status: Literal["open", "resolved", "void", "test", "late"]
     cause: Cause
     opened_at: int
     resolved_at: int | None
@@ -233,6 +245,17 @@ class Incident:
     count: int = 0
     most: int = 0
     examples: tuple[str, ...] = ()
+    acknowledged_at: int | None = None
+    acknowledged_by: str = ""
+    snoozed_until: int | None = None
+    position: str = ""
+    reminders: str = ""
+    held: bool = False
+    problem: str = ""
+
+    @property
+    def is_test(self) -> bool:
+        return self.status == "test"
 
     @classmethod
     def from_redis(cls, incident: str, fields: Hash) -> "Incident":
@@ -242,8 +265,8 @@ class Incident:
             return text.get(field, b"").decode(errors="replace")
 
         status, cause = get("status"), get("cause")
-        assert status in {"open", "resolved", "void", "test"}
-        assert cause in {"silence", "failure", "overrun", "test"}
+        assert status in {"open", "resolved", "void", "test", "late"}
+        assert cause in {"silence", "failure", "overrun", "test", "late", "problem"}
         return cls(
             id=incident,
             heartbeat=get("heartbeat"),
@@ -261,6 +284,13 @@ class Incident:
             count=int(get("count") or 0),
             most=int(get("most") or 0),
             examples=tuple(get("examples").split()),
+            acknowledged_at=_time(get("acknowledged_at")),
+            acknowledged_by=get("acknowledged_by"),
+            snoozed_until=_time(get("snoozed_until")),
+            position=get("position"),
+            reminders=get("reminders"),
+            held="held" in text,
+            problem=get("problem"),
         )
 
 
@@ -305,7 +335,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """Where people are told; ``settings`` as rules/channels.py checked them."""
+    """Where people are told; ``settings`` as rules/channels.py checked them. ``broken``: why its last message was given
+    up, "" = it works as far as we know; ``gone``: the receiver has resigned, and is sent nothing but tests.
+    """
 
     id: str
     project: str
@@ -313,6 +345,9 @@ class Channel:
     kind: str
     settings: Mapping[str, Any]
     created_at: int
+    broken: str = ""
+    broken_at: int | None = None
+    gone: bool = False
 
 
 def span_ms(period: int, grace: int, misses: int = 1) -> int:

@@ -16,6 +16,7 @@ PARTS: Final = ("clock", "common", "fleet")  # stand in front of scripts; not sc
 #: Scripts that free memory or must go on when none is left: what they hold up is an alarm.
 ALLOWED_WITHOUT_MEMORY: Final = frozenset(
     {"sweep", "timers", "chores", "clamp", "enlist", "lease", "outcome", "pause", "resume", "delete"}
+    | {"step", "renew", "acknowledge", "problem"}
     | {"sweep_fleet", "fleet_pause", "fleet_resume", "fleet_delete", "fleet_forget"}
     | {"fleet_look", "fleet_silent", "fleet_incident"}
 )

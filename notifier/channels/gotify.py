@@ -9,7 +9,6 @@ import orjson
 from notifier import outgoing
 from notifier.message import Message
 
-PERMANENT: Final = frozenset({400, 401, 403, 404, 410})  # a wrong token or address stays wrong
 OUTPUT_MAX: Final = 1_000  # characters of the job's output: about what a phone shows
 
 
@@ -26,10 +25,10 @@ class Gotify:
         }
         url = settings["url"].rstrip("/") + "/message"
         answer = await outgoing.post(self._session, url, orjson.dumps(body), headers)
-        return outgoing.accepted(answer, permanent=PERMANENT)
+        return outgoing.accepted(answer)
 
 
 def _text(message: Message) -> str:
-    """The text and the tail of the output; never empty, which the server would refuse."""
+    """What is known and the tail of the output; never empty, which the server would refuse."""
     output = message.output.decode(errors="replace").strip()[-OUTPUT_MAX:]
-    return "\n\n".join(filter(None, (message.text.strip(), output))) or message.title
+    return "\n\n".join(filter(None, (message.plain.strip(), output))) or message.title

@@ -99,7 +99,7 @@ class Email:
     async def send(self, message: Message, settings: Mapping[str, Any]) -> str:
         if self._server is None or self._sender is None:
             raise DeliveryError(
-                Reason.SETTINGS, "e-mail needs FLATLINE_SMTP_URL and FLATLINE_SMTP_FROM", permanent=True
+                Reason.SETTINGS, "e-mail needs FLATLINE_SMTP_URL and FLATLINE_SMTP_FROM", tries=1, breaks=True
             )
         mail = compose(message, settings["to"], self._sender)
         client = _client(self._server, self._deadline)
@@ -135,7 +135,7 @@ def compose(message: Message, to: Sequence[str], sender: Address) -> EmailMessag
         mail["X-Priority"] = "1"
         mail["Importance"] = "high"
     output = message.output.decode(errors="replace")
-    text = f"{message.text}\n\nOutput:\n{output}" if output else message.text
+    text = f"{message.plain}\n\nOutput:\n{output}" if output else message.plain
     mail.set_content(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n")))
     return mail
 
@@ -176,7 +176,7 @@ def _failure(host: str, error: Exception) -> DeliveryError:
         case aiosmtplib.SMTPException():
             return DeliveryError(Reason.SETTINGS, f"{host} does not offer what FLATLINE_SMTP_URL asks of it")
         case _:
-            return DeliveryError(Reason.SETTINGS, "the message cannot be put as a mail", permanent=True)
+            return DeliveryError(Reason.SETTINGS, "the message cannot be put as a mail", tries=1)
 
 
 def _reply(host: str, error: aiosmtplib.SMTPResponseException) -> DeliveryError:
@@ -187,4 +187,4 @@ def _reply(host: str, error: aiosmtplib.SMTPResponseException) -> DeliveryError:
     else:
         reason = Reason.CLIENT_ERROR if permanent else Reason.SERVER_ERROR
     text = f"{host} answered {error.code}" + (f" {enhanced[0]}" if enhanced else "")
-    return DeliveryError(reason, text, permanent=permanent, status=error.code)
+    return DeliveryError(reason, text, tries=1 if permanent else None, status=error.code)

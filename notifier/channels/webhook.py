@@ -13,7 +13,8 @@ from notifier import outgoing
 from notifier.message import Message
 from rules.channels import secret_key
 
-PERMANENT: Final = frozenset({410})  # Gone is the one status by which a receiver resigns; all else may be a bad deploy
+#: Gone is the one status by which a receiver resigns at once; all else may be a deploy.
+FEW: Final = frozenset(range(300, 500)) - {410}
 
 
 class Webhook:
@@ -30,7 +31,7 @@ class Webhook:
             "webhook-signature": sign(settings["secret"], message.id, timestamp, body),
         }
         answer = await outgoing.post(self._session, settings["url"], body, headers)
-        return outgoing.accepted(answer, permanent=PERMANENT)
+        return outgoing.accepted(answer, few=FEW)
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:

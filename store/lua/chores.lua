@@ -1,18 +1,24 @@
--- Hands due chores to the notifier. Only retries so far: the delivery is put off by AGAIN and named in a notification,
--- so that one that is dropped on the way comes up again. Not while many entries wait: without
--- notifiers the outbox would grow by each of them every AGAIN.
+-- Hands due chores to the notifier: each is put off by AGAIN and named in a notification, so that one that is dropped on
+-- the way comes up again. Not while many entries wait: without notifiers the outbox would grow by each of them every
+-- AGAIN.
+--   retry:<delivery>         tell it, or look whether it still must be told
+--   escalate:<incident>      the next step of its policy
+--   remind:<incident>        it is still down
+--   tell:<incident>:<channel>  somebody's next contact, unless he has acknowledged by now
+--   window:<incident>        it opened in a maintenance window: is that over?
 -- ARGV: limit
 -- Returns the number of chores handed over.
 local AGAIN = 30000  -- ms
 local MANY = 1000    -- entries
 if call('XLEN', NOTIFICATIONS) >= MANY then return 0 end
 local due = call('ZRANGEBYSCORE', CHORES, '-inf', text(NOW), 'LIMIT', 0, ARGV[1])
-local deliveries = {}
+local deliveries, others = {}, {}
 for _, chore in ipairs(due) do
   call('ZADD', CHORES, text(NOW + AGAIN), chore)
-  deliveries[#deliveries + 1] = string.match(chore, '^retry:(.*)$')
+  local delivery = string.match(chore, '^retry:(.*)$')
+  if delivery then deliveries[#deliveries + 1] = delivery else others[#others + 1] = chore end
 end
-if #deliveries > 0 then
-  call('XADD', NOTIFICATIONS, '*', 'deliveries', table.concat(deliveries, ' '))
+if #due > 0 then
+  call('XADD', NOTIFICATIONS, '*', 'deliveries', table.concat(deliveries, ' '), 'chores', table.concat(others, ' '))
 end
 return #due

@@ -61,13 +61,24 @@ end
 -- Parked = the next ping needs a script, and no sweep sees it. Whoever parks or grants stores the last ping.
 local function park(h)
   if h.held then set(h, 'held', nil) end
+  if h.warn_late then call('ZREM', TIMERS, 'late:' .. h.id) end
   h.deadline = INF
   call('ZADD', DEADLINES, 'inf', h.id)
+end
+
+-- When one that is silent is late, though it is no incident yet: its period is over, or its slot has come.
+local function warn(h, deadline)
+  local late_at = h.slot
+  if not h.schedule then late_at = deadline - h.grace * 1000 - ((h.misses or 1) - 1) * h.period * 1000 end
+  if late_at and not h.slot_from and late_at < deadline then
+    call('ZADD', TIMERS, text(math.floor(late_at)), 'late:' .. h.id)
+  end
 end
 
 -- A live deadline. For CACHE_AGE after an edit it is held back: a node that still has the old span must not move it.
 local function arm(h, deadline)
   h.deadline = deadline
+  if h.warn_late then warn(h, deadline) end
   if h.settle_at then
     set(h, 'held', deadline)
   else
@@ -226,15 +237,42 @@ local function gate()
   return tonumber(call('HGET', PULSE, 'at') or 0)
 end
 
--- What a channel that was told `told` should hear next about an incident in this state; nil = nothing. Void, or closed
--- by hand before anybody heard of it: there is nothing to tell. A fleet's incident is told again when twice as many
--- members are silent as when it was last told, or given up (`told_count`).
-local function next_word(incident, told, told_count)
-  local state = call('HMGET', key('incident', incident), 'status', 'resolution', 'count')
+-- What a channel should hear next about an incident; nil = nothing. `d`: its delivery, as `told_so_far` reads it, with
+-- `told` as it would be. Void, or closed by hand before anybody heard of it: there is nothing to tell. A fleet's
+-- incident is told again when twice as many members are silent as when it was last told, or given up. Whoever is to be
+-- told more often than he was (steps of a policy, reminders) hears again, until somebody has acknowledged.
+local function next_word(incident, channel, d)
+  local state = call('HMGET', key('incident', incident), 'status', 'resolution', 'count', 'acknowledged_at',
+                     'to:' .. channel, 'heartbeat', 'last_ping')
   local status, by_hand = state[1], state[2] == 'paused' or state[2] == 'deleted'
-  if status == 'open' and told_count and tonumber(state[3] or 0) >= 2 * told_count then return 'grown' end
-  if status == 'open' and not told then return 'opened' end
-  if status == 'test' and not told then return 'test' end
-  if status == 'resolved' and told ~= 'resolved' and (told or not by_hand) then return 'resolved' end
-  if status == 'void' and told == 'opened' then return 'resolved' end
+  if status == 'open' then
+    if d.told_count and tonumber(state[3] or 0) >= 2 * d.told_count then return 'grown' end
+    if not d.told then return 'opened' end
+    if state[4] then return d.acknowledges and d.told ~= 'acknowledged' and 'acknowledged' or nil end
+    if tonumber(state[5] or 1) > tonumber(d.told_times or 1) then return 'reminder' end
+  elseif status == 'test' and not d.told then
+    return 'test'
+  elseif status == 'late' and not d.told then
+    local h = read(state[6])  -- who has pinged since is not late
+    return h and h.status == 'up' and h.pinged <= tonumber(state[7]) and 'late' or nil
+  elseif status == 'resolved' and d.told ~= 'resolved' and (d.told or not by_hand) then
+    return 'resolved'
+  elseif status == 'void' and d.told and d.told ~= 'resolved' then
+    return 'resolved'
+  end
+end
+
+local TOLD_SO_FAR = {'told', 'told_count', 'told_times', 'acknowledges', 'given_up', 'owner', 'leased_until', 'word',
+                     'attempt', 'created', 'times'}
+
+local function told_so_far(incident, channel)
+  local values, d = call('HMGET', key('delivery', incident .. ':' .. channel), unpack(TOLD_SO_FAR)), {}
+  for i, field in ipairs(TOLD_SO_FAR) do d[field] = values[i] or nil end
+  return d
+end
+
+-- A word that was given up is not tried again; but a reminder is another word each time.
+local function given_up(incident, channel, word)
+  if word ~= 'opened' and word ~= 'reminder' then return word end
+  return word .. ' ' .. (call('HGET', key('incident', incident), 'to:' .. channel) or '1')
 end

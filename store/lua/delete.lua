@@ -8,7 +8,7 @@ if not h then return 0 end
 if h.status == 'down' then close(h, NOW, 'resolved', 'deleted') end
 for rid in pairs(h.runs) do end_run(h, rid) end
 call('ZREM', DEADLINES, h.id)
-call('ZREM', TIMERS, 'resume:' .. h.id, 'settle:' .. h.id)
+call('ZREM', TIMERS, 'resume:' .. h.id, 'settle:' .. h.id, 'late:' .. h.id)
 unindex(h)
 call('UNLINK', key('events', h.id), key('outputs', h.id), key('failures', h.id))
 call('RENAME', h.key, key('deleted', h.id))

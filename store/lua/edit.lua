@@ -40,6 +40,7 @@ if timing() ~= old_timing then
     end
   end
 end
+if h.warn_late and h.deadline < INF then warn(h, h.deadline) end
 set(h, 'rev', h.rev + 1)
 log(h, 'edited', NOW)
 changed(h.id)

@@ -1,17 +1,30 @@
 -- Takes note that channels must be looked after for incidents, and only then acknowledges and deletes the entry that
 -- said so. Who crashes after this is replaced by the chore. The channels of an incident are settled at the first look.
--- ARGV: entry id ('' = more pairs follow in another call), ms until a chore looks again, then incident, channel ...
+-- ARGV: entry id ('' = more pairs follow in another call), ms until a chore looks again, number of chores, then of each
+--   chore its name and when it is due, ms ('' = it is done), then incident, channel ...
 -- Returns the number of pairs.
-for i = 3, #ARGV, 2 do
-  local incident, delivery = ARGV[i], ARGV[i] .. ':' .. ARGV[i + 1]
-  if call('EXISTS', key('incident', incident)) == 1 then
-    call('HSET', key('incident', incident), 'to:' .. ARGV[i + 1], '1')
-    call('HSETNX', key('delivery', delivery), 'created', text(NOW))
-    call('ZADD', CHORES, 'NX', text(NOW + ARGV[2]), 'retry:' .. delivery)
+local entry, again, chores = ARGV[1], ARGV[2], tonumber(ARGV[3])
+for i = 4, 3 + 2 * chores, 2 do
+  local name, due = ARGV[i], ARGV[i + 1]
+  local kind, incident = string.match(name, '^(%a+):([^:]*)')
+  local state = call('HMGET', key('incident', incident), 'status', 'acknowledged_at')
+  if due == '' or state[1] ~= 'open' or state[2] then
+    call('ZREM', CHORES, name)
+  else
+    call('ZADD', CHORES, due, name)
+    call('HSET', key('incident', incident), kind == 'window' and 'held' or 'due:' .. kind, due)
   end
 end
-if ARGV[1] ~= '' then
-  call('XACK', NOTIFICATIONS, 'notifier', ARGV[1])
-  call('XDEL', NOTIFICATIONS, ARGV[1])
+for i = 4 + 2 * chores, #ARGV, 2 do
+  local incident, delivery = ARGV[i], ARGV[i] .. ':' .. ARGV[i + 1]
+  if call('EXISTS', key('incident', incident)) == 1 then
+    call('HSETNX', key('incident', incident), 'to:' .. ARGV[i + 1], '1')
+    call('HSETNX', key('delivery', delivery), 'created', text(NOW))
+    call('ZADD', CHORES, 'NX', text(NOW + again), 'retry:' .. delivery)
+  end
 end
-return (#ARGV - 2) / 2
+if entry ~= '' then
+  call('XACK', NOTIFICATIONS, 'notifier', entry)
+  call('XDEL', NOTIFICATIONS, entry)
+end
+return (#ARGV - 3) / 2 - chores

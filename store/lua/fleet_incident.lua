@@ -21,8 +21,7 @@ local function tell_growth()
     local channel = string.match(field, '^to:(.*)$')
     if channel then
       local delivery = incident .. ':' .. channel
-      local word = next_word(incident, unpack(call('HMGET', key('delivery', delivery), 'told', 'told_count')))
-      if word == 'grown' then call('ZADD', CHORES, 'NX', text(NOW), 'retry:' .. delivery) end
+      if next_word(incident, channel, told_so_far(incident, channel)) == 'grown' then call('ZADD', CHORES, 'NX', text(NOW), 'retry:' .. delivery) end
     end
   end
 end

@@ -1,9 +1,10 @@
 -- Records how a telling ended. Only the owner of the lease may; a late word of a former owner changes nothing.
--- ARGV: owner, channel, outcome (told|retry|dead), ms until the next try, answer, reason, latency in ms,
---   then incident, word ...
+-- ARGV: owner, channel, outcome (told|retry|dead), ms until the next try, answer, reason, latency in ms, thread ('' =
+--   none), then incident, word ...
 -- Returns the number of deliveries recorded.
-local owner, channel, outcome, delay, answer, reason, latency = unpack(ARGV, 1, 7)
+local owner, channel, outcome, delay, answer, reason, latency, thread = unpack(ARGV, 1, 8)
 local DEAD_LETTERS = 10000  -- kept per shard
+local LOG_ROWS = 200        -- kept per channel and shard
 local recorded = 0
 
 local function note(incident, word)
@@ -19,19 +20,23 @@ local function note(incident, word)
     return call('ZADD', CHORES, text(NOW + delay), 'retry:' .. name)
   end
   call('HDEL', delivery, 'word')
-  local count = call('HGET', delivery, 'count')
+  local count, times = unpack(call('HMGET', delivery, 'count', 'times'))
   if count then call('HSET', delivery, 'told_count', count) end
   if outcome == 'told' then
-    call('HSET', delivery, 'told', word)
+    call('ZREM', DEAD, name)
+    call('HSET', delivery, 'told_times', times or '1')
+    if thread ~= '' then call('HSET', delivery, 'thread', thread) end
+    if word ~= 'reminder' then call('HSET', delivery, 'told', word) end
   elseif word ~= 'grown' then  -- that one is due again when it has doubled again
-    call('HSET', delivery, 'given_up', word)
+    local tried = (word == 'opened' or word == 'reminder') and word .. ' ' .. (times or '1') or word
+    call('HSET', delivery, 'given_up', tried)
   end
   if outcome == 'dead' then
     call('ZADD', DEAD, text(NOW), name)
     call('ZREMRANGEBYRANK', DEAD, 0, -DEAD_LETTERS - 1)
   end
-  local now_due = next_word(incident, unpack(call('HMGET', delivery, 'told', 'told_count')))
-  if now_due and (now_due ~= word or now_due == 'grown') then  -- the incident moved on meanwhile
+  local now_due = next_word(incident, channel, told_so_far(incident, channel))
+  if now_due and (now_due ~= word or now_due == 'grown' or now_due == 'reminder') then  -- it moved on meanwhile
     call('ZADD', CHORES, text(NOW), 'retry:' .. name)
   else
     call('ZREM', CHORES, 'retry:' .. name)
@@ -41,5 +46,11 @@ local function note(incident, word)
   end
 end
 
-for i = 8, #ARGV, 2 do note(ARGV[i], ARGV[i + 1]) end
+for i = 9, #ARGV, 2 do note(ARGV[i], ARGV[i + 1]) end
+if recorded > 0 then
+  local log = key('told', channel)
+  call('XADD', log, 'MAXLEN', '~', LOG_ROWS, '*', 'incident', ARGV[9], 'word', ARGV[10], 'count', recorded,
+       'outcome', outcome, 'answer', answer, 'reason', reason, 'latency', latency)
+  call('PEXPIRE', log, KEEP_INCIDENTS)
+end
 return recorded

@@ -1,6 +1,7 @@
 -- Fires due timers. They judge heartbeats, so they stand behind the same gate as the sweep.
 --   resume:<id>         the end of a pause
 --   settle:<id>         nodes have forgotten the old settings: the held deadline goes live
+--   late:<id>           a warning that its owner wants before there is an incident
 --   overdue:<id>:<rid>  a run took too long; unknown, not overdue, if we were deaf while it ran
 -- ARGV: limit
 -- Returns {timers fired, corrupt records dropped}
@@ -18,6 +19,18 @@ function fire.settle(h)
     set(h, 'held', nil)
     arm(h, deadline)
   end
+end
+
+-- Told like an incident, but it is none. Not if we may have missed the ping.
+function fire.late(h, due_at)
+  local id = h.id .. '-' .. text(due_at)
+  if not h.warn_late or h.status ~= 'up' or h.deadline == INF or deaf(h.pinged, due_at) then return end
+  if call('EXISTS', key('incident', id)) == 1 then return end
+  call('HSET', key('incident', id), 'heartbeat', h.id, 'project', h.project, 'status', 'late', 'cause', 'late',
+       'opened_at', text(due_at), 'last_ping', text(h.pinged))
+  call('PEXPIRE', key('incident', id), DAY)
+  log(h, 'late', due_at)
+  look(h.project, id)
 end
 
 function fire.overdue(h, due_at, rid)

@@ -22,7 +22,7 @@ from runtime.settings import PREFIX
 from store import fleets
 from store.database import Database, opened
 from store.records import Heartbeat
-from tests.bench import checks, contenders, fill, machine, main_job, modes, scale
+from tests.bench import checks, contenders, fill, machine, main_job, modes, scale, telling
 from tests.bench.checks import WITNESSES, Witness
 from tests.bench.contenders import WEBDIS_KEY, Contender
 from tests.bench.figures import Figure, figures, table
@@ -50,6 +50,7 @@ PARTS: Final = (
     scale.expiry,
     scale.memory,
     modes.cold_start,
+    telling.telling,
 )
 
 

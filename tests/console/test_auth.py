@@ -13,6 +13,10 @@ IDS = {
     "channel": "0" * 12,
     "incident": "0" * 12 + "-1",
     "delivery": "0" * 12 + "-1:" + "0" * 12,
+    "person": "0" * 12,
+    "oncall": "0" * 12,
+    "policy": "0" * 12,
+    "window": "0" * 12,
 }
 WRONG = [None, "x" * len(KEY), KEY[:-1], KEY + "x", KEY.upper()]
 

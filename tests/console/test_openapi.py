@@ -31,7 +31,31 @@ async def test_the_document_tells_limits_defaults_and_which_key(api: Api) -> Non
 
 
 @pytest.mark.parametrize(
-    "schema", ["HeartbeatCreate", "Heartbeat", "Event", "FleetCreate", "Fleet", "Member", "Incident"]
+    "schema",
+    [
+        "HeartbeatCreate",
+        "Heartbeat",
+        "Event",
+        "FleetCreate",
+        "Fleet",
+        "Member",
+        "Incident",
+        "Channel",
+        "Telling",
+        "PersonCreate",
+        "OnCallCreate",
+        "PolicyCreate",
+        "WindowCreate",
+        "Person",
+        "OnCall",
+        "OnDuty",
+        "Shift",
+        "Policy",
+        "Window",
+        "GivenStep",
+        "GivenContact",
+        "GivenOverride",
+    ],
 )
 async def test_every_field_is_told_in_the_docs(api: Api, schema: str) -> None:
     told = set(re.findall(r'[`"](\w+)[`"]', (ROOT / "docs" / "api.md").read_text()))

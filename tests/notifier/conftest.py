@@ -12,11 +12,13 @@ import pytest
 import notifier.delivery
 from notifier.channels import Senders
 from notifier.consumer import Consumer
-from notifier.delivery import Desk
+from notifier.delivery import Desk, Supplies
 from notifier.desks import Desks
 from notifier.fleets import Fleets
+from notifier.links import Links
 from notifier.metrics import Metrics
 from notifier.outgoing import open_session
+from notifier.pace import Pace
 from rules.channels import make_secret
 from runtime.metrics import new_registry
 from store import channels, deadlines, deliveries, heartbeats
@@ -48,8 +50,9 @@ class Noted(Desks):
         super().__init__(*args, **named)
         self.pairs: list[tuple[str, str, str]] = []
 
-    def put(self, project: str, pairs: Iterable[tuple[str, str]]) -> None:
+    def put(self, project: str, pairs: Iterable[tuple[str, str]], *, urgent: bool = False) -> None:
         self.pairs += [(project, incident, channel) for incident, channel in pairs]
+        self.is_urgent = urgent
 
 
 @dataclass
@@ -61,6 +64,7 @@ class Office:
     sink: HttpSink
     senders: Senders
     metrics: Metrics = field(default_factory=lambda: Metrics(new_registry()))
+    public_url: str = ""
 
     async def channel(self, name: str = "hook", kind: str = "webhook", **settings: Any) -> Channel:
         chosen = {"url": f"http://127.0.0.1:{self.sink.port}/{name}", "secret": make_secret()} | settings
@@ -85,8 +89,12 @@ class Office:
         heartbeat = await make(self.db, name, up_at=self.clock.now, **settings)
         return heartbeat, await self.fail(heartbeat)
 
+    def supplies(self, owner: str = "n1") -> Supplies:
+        links = Links(self.db, self.public_url)
+        return Supplies(owner=owner, senders=self.senders, metrics=self.metrics, links=links)
+
     def consumer(self, name: str = "n1", *, shard: int = 0) -> tuple[Consumer, Noted]:
-        noted = Noted(self.db, owner=name, senders=self.senders, metrics=self.metrics)
+        noted = Noted(self.db, self.supplies(name))
         return Consumer(self.db, self.db.shards[shard], noted, Fleets(self.db), name), noted
 
     async def look(self, name: str = "n1") -> list[tuple[str, str, str]]:
@@ -100,7 +108,7 @@ class Office:
         return noted.pairs
 
     def desk(self, channel: str, *incidents: str, owner: str = "n1", project: str = "default") -> Desk:
-        desk = Desk(self.db, project, channel, owner=owner, senders=self.senders, metrics=self.metrics)
+        desk = Desk(self.db, project, channel, self.supplies(owner), Pace())
         for incident in incidents:
             desk.put(incident)
         return desk
@@ -131,6 +139,11 @@ async def office(db: Database, clock: Clock, sink: HttpSink, monkeypatch: pytest
     monkeypatch.setattr(notifier.delivery, "COMPANY_S", 0.0)
     monkeypatch.setattr(notifier.delivery, "STORM_S", 0.0)
     assert clock.now == T0
+
+    async def now() -> int:
+        return clock.now
+
+    monkeypatch.setattr(db, "now", now)  # what decides outside of scripts goes by the same clock
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_session(allow=(ip_network("127.0.0.0/8"),)))
         yield Office(db, clock, sink, Senders(session=session, smtp=None, smtp_from=None))

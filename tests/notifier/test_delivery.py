@@ -10,6 +10,7 @@ import notifier.desks
 from notifier.channels import Reason
 from notifier.delivery import LEASE_MAX, LEASE_MS, Desk
 from notifier.desks import Desks
+from notifier.pace import Pace
 from rules import retry
 from runtime.metrics import new_registry
 from store import channels, deliveries, heartbeats
@@ -272,9 +273,9 @@ async def test_a_channel_that_is_deleted_in_the_middle_of_a_storm_hears_no_more(
     found = [(await office.down(f"h{number}"))[1] for number in range(11)]
     await office.look()
     answer = asyncio.Event()
-    office.sink.answers.extend([Answer(until=answer)] * 5)
+    office.sink.answers.append(Answer(until=answer))
     work = asyncio.create_task(office.desk(channel.id, *found).work())
-    await office.sink.received(5)
+    await office.sink.received(1)
     await channels.delete(office.db, channel.id)
     answer.set()
     async with asyncio.timeout(PATIENCE):
@@ -406,7 +407,7 @@ async def test_a_channel_that_hangs_delays_nobody_else_and_folds_what_comes_mean
     slow, quick = await office.channel("slow"), await office.channel("quick")
     _, first = await office.down("first")
     await office.look()
-    desks = Desks(office.db, owner="n1", senders=office.senders, metrics=office.metrics)
+    desks = Desks(office.db, office.supplies())
     answer = asyncio.Event()
     office.sink.answers.append(Answer(until=answer))
     desks.put("default", [(first, slow.id)])
@@ -433,7 +434,7 @@ async def test_what_is_being_said_when_we_are_told_to_stop_is_said_again_by_anot
     channel = await office.channel()
     _, incident = await office.down()
     await office.look()
-    desks = Desks(office.db, owner="n1", senders=office.senders, metrics=office.metrics)
+    desks = Desks(office.db, office.supplies())
     office.sink.answers.append(Answer(how="hang"))
     desks.put("default", [(incident, channel.id)])
     await office.sink.received(1)
@@ -454,7 +455,7 @@ async def test_a_desk_that_dies_is_logged_and_the_next_incident_gets_a_new_one(
     channel = await office.channel()
     (_, first), (_, second) = await office.down("first"), await office.down("second")
     await office.look()
-    desks = Desks(office.db, owner="n1", senders=office.senders, metrics=office.metrics)
+    desks = Desks(office.db, office.supplies())
     with monkeypatch.context() as patched:
 
         async def die(_: Desk) -> None:
@@ -502,7 +503,7 @@ async def test_a_storm_over_many_shards_is_leased_and_recorded_in_bounded_pieces
     redis_url: str, office: Office
 ) -> None:
     async with opened(clean(redis_url), shards=16) as db:
-        desk = Desk(db, "default", "c1", owner="n1", senders=office.senders, metrics=office.metrics)
+        desk = Desk(db, "default", "c1", office.supplies(), Pace())
         storm = [f"{number:012x}-{number}" for number in range(20_000)]
 
         pieces = list(desk._by_shard(storm, str))

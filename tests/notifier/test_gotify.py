@@ -13,6 +13,7 @@ from tests.notifier.messages import message
 from tests.notifier.sinks import HttpSink, Request, http_sink
 
 TOKEN = "gtfya.A7bQ2w_Lk-9xZs"
+BARE: dict[str, Any] = {"details": (), "url": "", "runbook_url": ""}
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ async def test_title_text_and_priority_arrive(session: aiohttp.ClientSession, si
 
     assert await body(session, sink, told) == {
         "title": "Резервная копия молчит",
-        "message": "Нет пинга 1 ч",
+        "message": "Нет пинга 1 ч\n\nLast ping: 2023-11-14 21:08:20 UTC\nPeriod: 1 h\n\n"
+        f"Runbook: {told.runbook_url}\n{told.url}",
         "priority": 9,
     }
 
@@ -72,7 +74,7 @@ async def test_the_path_is_joined_with_one_slash(
 
 
 async def test_the_tail_of_the_output_follows_the_text(session: aiohttp.ClientSession, sink: HttpSink) -> None:
-    told = message(text="exit 1", output=b"x" * 5_000 + b"\xff\xd0\x9e\xd0\xba\n")
+    told = message(text="exit 1", **BARE, output=b"x" * 5_000 + b"\xff\xd0\x9e\xd0\xba\n")
 
     text = (await body(session, sink, told))["message"]
 
@@ -82,4 +84,4 @@ async def test_the_tail_of_the_output_follows_the_text(session: aiohttp.ClientSe
 
 
 async def test_the_message_is_never_empty(session: aiohttp.ClientSession, sink: HttpSink) -> None:
-    assert (await body(session, sink, message(title="silent", text=" ")))["message"] == "silent"
+    assert (await body(session, sink, message(title="silent", text=" ", **BARE)))["message"] == "silent"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from notifier.channels import DeliveryError, Reason
-from notifier.outgoing import open_session, post, refusal
+from notifier.outgoing import ANSWER_MAX, Answer, accepted, open_session, post, refusal, request
+from tests.notifier import sinks
 from tests.notifier.sinks import PATIENCE, http_sink
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
@@ -155,6 +156,37 @@ async def test_a_listed_target_is_reached(host: str) -> None:
 
         assert (answer.host, answer.status) == (host, 200)
         assert sink.requests[0].body == b"hello"
+
+
+async def test_the_beginning_of_an_answer_is_there_for_whoever_reads_it() -> None:
+    async with http_sink() as sink, open_session(allow=LOOPBACK) as session, asyncio.timeout(PATIENCE):
+        sink.answers += [sinks.Answer(body=b'{"ok": false}'), sinks.Answer(how="endless")]
+        url = f"http://127.0.0.1:{sink.port}/"
+
+        assert (await request(session, "GET", url, None, {})).json() == {"ok": False}
+        assert (await post(session, url, b"", {})).body == bytes(ANSWER_MAX)
+        assert sink.requests[0].method == "GET"
+
+
+@pytest.mark.parametrize("body", [b"", b"ok", b"[1]", b"null", b'{"ok":', b"\xff", b"[" * 65_536])
+def test_an_answer_that_is_no_object_says_nothing(body: bytes) -> None:
+    assert Answer("host", 200, {}, body).json() == {}
+
+
+def test_what_a_body_says_makes_a_failure_of_a_success() -> None:
+    assert accepted(Answer("host", 202, {})) == "202"
+    with pytest.raises(DeliveryError, match=r"^host answered 202, but that it took no message$") as failed:
+        accepted(Answer("host", 202, {}, b"hunter2"), failed=True, breaks=True)
+
+    assert (failed.value.reason, failed.value.tries, failed.value.breaks) == (Reason.CLIENT_ERROR, 1, True)
+
+
+def test_a_wait_that_the_body_asks_for_counts_before_the_headers() -> None:
+    for status, seconds in ((429, 9.0), (503, 9.0), (500, None)):
+        with pytest.raises(DeliveryError) as failed:
+            accepted(Answer("host", status, {"Retry-After": "7"}), retry_after=9.0)
+
+        assert failed.value.retry_after == seconds
 
 
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

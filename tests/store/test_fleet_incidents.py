@@ -191,7 +191,7 @@ async def test_growth_waits_for_a_channel_that_asked_for_time(db: Database, cloc
     await clock.set(due)
     again = await lease(db, found)
     assert (refused.word, refused.attempt, refused.silent) == ("grown", 1, 2)
-    assert (again.word, again.attempt, again.silent, again.counted_at) == ("grown", 2, 50, due)
+    assert (again.word, again.attempt, again.silent, again.at) == ("grown", 2, 50, due)
 
 
 async def test_every_growth_has_tries_of_its_own(db: Database, clock: Clock) -> None:
@@ -220,7 +220,7 @@ async def test_who_vanished_in_the_middle_may_have_said_a_number_so_it_is_said_a
     second = await lease(db, found, owner="other")
 
     assert (second.word, second.attempt) == ("opened", 2)
-    assert (second.silent, second.counted_at) == (first.silent, first.counted_at) == (3, first.counted_at)
+    assert (second.silent, second.at) == (first.silent, first.at) == (3, first.at)
     await end(db, second, owner="other")
     assert await chore(db, found) == clock.now  # it has doubled meanwhile
     assert await tell(db, found) == ("grown", 7)

@@ -1,0 +1,34 @@
+"""What is wrong with flatline itself, and whom it is told to."""
+
+from typing import Annotated
+
+from console import answers, views
+from console.checks import channels_exist
+from console.fields import several
+from console.routing import Call
+from console.schemas import Body, ChannelId
+from store import problems
+
+
+class OperatorChannels(Body):
+    """None = all channels of the project."""
+
+    channels: Annotated[tuple[ChannelId, ...], *several()]
+
+
+async def page(call: Call[None]) -> answers.OpenProblems:
+    """List what is wrong with flatline itself, the oldest first."""
+    found = await problems.open_problems(call.context.db)
+    return answers.OpenProblems(problems=tuple(views.problem(problem) for problem in found))
+
+
+async def operators(call: Call[None]) -> answers.Operators:
+    """Read to which channels problems of flatline itself are told; none = all of the project."""
+    return answers.Operators(channels=tuple(await problems.chosen_channels(call.context.db)))
+
+
+async def choose_operators(call: Call[OperatorChannels]) -> answers.Operators:
+    """Choose to which channels problems of flatline itself are told."""
+    await channels_exist(call.context, call.given.channels)
+    await problems.choose_channels(call.context.db, call.given.channels)
+    return answers.Operators(channels=call.given.channels)
