@@ -4,6 +4,7 @@ Whoever has the message has the signature in its link, and needs no sign-in for 
 changes nothing: mail programs and chat servers open links to show a preview.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, urlencode
@@ -19,11 +20,12 @@ from console.reading import body_of
 from rules import limits
 from rules.signing import is_signed
 from rules.times import clock_time, duration, rfc3339
-from store import channels, errors, fleets, heartbeats, incidents, projects
+from store import channels, errors, fleets, heartbeats, incidents, projects, threads
 from store.database import Database
 from store.records import Incident
 
 FORM_MAX: Final = 4_096  # bytes
+AT_ONCE: Final = 50  # incidents that are acknowledged
 SNOOZES: Final = {3_600: "1 hour", 14_400: "4 hours", 86_400: "1 day"}  # seconds
 HEADERS: Final = {
     "cache-control": "no-store",
@@ -46,11 +48,14 @@ templates.filters |= {"clock": clock_time, "rfc3339": rfc3339}
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request whose signature is right. `by`: the name of the channel that was sent the link."""
+    """A request whose signature is right. `by`: the name of the channel that was sent the link; `others`: the incidents
+    that it was told together with this one.
+    """
 
     incident: Incident
     by: str
     query: str
+    others: tuple[str, ...]
 
 
 class Pages:
@@ -87,19 +92,29 @@ class Pages:
             raise NotFound("no such page")
         incident = await incidents.get(self._db, name)
         query = urlencode({"by": channel, "sig": signature})
+        others = tuple(sorted(set(await threads.members(self._db, channel, name)) - {name}))
         try:
-            return Visit(incident, (await channels.get(self._db, channel, incident.project)).name, query)
+            by = (await channels.get(self._db, channel, incident.project)).name
         except errors.NotFound:  # it was deleted since
-            return Visit(incident, "a link", query)
+            by = "a link"
+        return Visit(incident, by, query, others)
 
     async def _act(self, visit: Visit, form: dict[str, list[str]]) -> None:
         typed = limits.clean(form.get("name", [""])[0])[: limits.NAME_MAX]
         who = f"{typed} (by {visit.by})" if typed else visit.by
         snooze = form.get("snooze", [""])[0]
-        if snooze.isascii() and snooze.isdigit() and int(snooze) in SNOOZES:
-            await incidents.snooze(self._db, visit.incident.id, who, until=await self._db.now() + int(snooze) * 1000)
+        seconds = next((each for each in SNOOZES if str(each) == snooze), 0)
+        until = await self._db.now() + seconds * 1000
+        named = [visit.incident.id, *visit.others]
+        for i in range(0, len(named), AT_ONCE):
+            some = named[i : i + AT_ONCE]
+            await asyncio.gather(*(self._acted(incident, who, until if seconds else None) for incident in some))
+
+    async def _acted(self, incident: str, who: str, until: int | None) -> None:
+        if until is None:
+            await incidents.acknowledge(self._db, incident, who)
         else:
-            await incidents.acknowledge(self._db, visit.incident.id, who)
+            await incidents.snooze(self._db, incident, who, until=until)
 
     async def _shown(self, visit: Visit) -> Response:
         incident, now = visit.incident, await self._db.now()
@@ -118,6 +133,7 @@ class Pages:
             snoozed=is_open and incident.snoozed_until is not None and incident.snoozed_until > now,
             output=incident.output.decode(errors="replace"),
             query=visit.query,
+            others=len(visit.others),
             snoozes=SNOOZES,
         )
 

@@ -149,9 +149,12 @@ class Desk:
         message, thread = await self._writer.write(channel, word, group, about), ""
         if service.threads:
             thread = group[0].thread or group[0].incident
-            if left := await self._follow(thread, word, group):
+            if word == "resolved" and (left := await self._leave(thread, group)):
                 return f"not sent: {left} of this alert are still down", thread
             message = replace(message, thread=thread)
+        if word != "resolved" and (thread or len(group) > 1):
+            incidents = [lease.incident for lease in group]
+            await threads.join(self._db, self._channel, thread or incidents[0], incidents)
         self._pace.take()
         return await service.make(self._senders).send(message, channel.settings), thread
 
@@ -168,13 +171,9 @@ class Desk:
         async with background(renew, name="renew"):
             yield
 
-    async def _follow(self, thread: str, word: Word, group: Sequence[Lease]) -> int:
-        """Keeps the books of a thread; how many of it are still down when these are over."""
-        incidents = [lease.incident for lease in group]
-        if word == "resolved":
-            return await threads.leave(self._db, self._channel, thread, incidents)
-        await threads.join(self._db, self._channel, thread, incidents)
-        return 0
+    async def _leave(self, thread: str, group: Sequence[Lease]) -> int:
+        """How many of a thread are still down when these are over."""
+        return await threads.leave(self._db, self._channel, thread, [lease.incident for lease in group])
 
     async def _failed(self, channel: Channel, leases: Sequence[Lease], error: DeliveryError, started: float) -> None:
         is_dead = False

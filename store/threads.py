@@ -1,4 +1,4 @@
-"""What a channel was told together and must be told the end of together: PagerDuty closes what was opened under a key.
+"""What a channel was told together: it is acknowledged together and, where a service keys its alerts, ended together.
 
 A set per channel and thread holds the incidents that are not over. Joining and leaving twice change nothing, so a
 notifier that repeats a message after a crash closes neither too early nor never.
@@ -16,6 +16,11 @@ KEEP_S: Final = 60 * 86_400
 async def join(db: Database, channel: str, thread: str, incidents: Sequence[str]) -> None:
     key = keys.thread(channel, thread)
     await db.pipeline([("SADD", key, *incidents), ("EXPIRE", key, KEEP_S)])
+
+
+async def members(db: Database, channel: str, thread: str) -> list[str]:
+    """In no order; [] = there is no such thread."""
+    return [incident.decode() for incident in await db.execute("SMEMBERS", keys.thread(channel, thread))]
 
 
 async def leave(db: Database, channel: str, thread: str, incidents: Sequence[str]) -> int:

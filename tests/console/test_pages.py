@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from notifier.links import Links
-from store import channels, heartbeats, incidents
+from store import channels, heartbeats, incidents, threads
 from store.database import Database
 from store.records import Incident
 from tests.console.conftest import Api
@@ -83,6 +83,23 @@ async def test_a_snooze_has_an_end(api: Api, store: Database, http: aiohttp.Clie
     assert found.snoozed_until is not None
     assert 3_590_000 < found.snoozed_until - await store.now() <= 3_600_000
     assert "Snoozed until" in shown
+
+
+async def test_what_was_told_together_is_acknowledged_together(
+    api: Api, store: Database, http: aiohttp.ClientSession
+) -> None:
+    told = [await down(store) for _ in range(60)]
+    page = await link(api, store, told[0])
+    await threads.join(store, page.partition("by=")[2].partition("&")[0], told[0].id, [each.id for each in told])
+
+    async with http.get(page) as answer:
+        shown = await answer.text()
+    assert "59 more were told with it." in shown
+    assert "Acknowledge all 60" in shown
+    async with http.post(page, data={"acknowledge": "1"}) as answer:
+        assert answer.status == 200
+
+    assert {(await incidents.get(store, each.id)).acknowledged_by for each in told} == {"phone"}
 
 
 async def test_without_the_right_signature_there_is_nothing(
