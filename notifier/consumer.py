@@ -88,8 +88,7 @@ class Consumer:
     async def _look(self, notification: Notification) -> None:
         if notification.fleet:  # what people must hear of this comes as an entry of the incident's own shard
             await self._fleets.look(notification.fleet)
-        for chore in notification.chores:
-            project, pairs = await self._escalation.due(chore)
+        for project, pairs in await self._escalation.due(notification.chores):
             self._desks.put(project, pairs)
         if notification.deliveries:
             await self._put_off(notification)
@@ -97,8 +96,8 @@ class Consumer:
             told = await self._escalation.first(notification.project, notification.incidents)
             await notifications.enlist(self._db, self._shard, notification.entry, told.pairs, told.chores)
             self._desks.put(notification.project, told.pairs)
-            for chore in told.at_once:
-                self._desks.put(notification.project, (await self._escalation.due(chore))[1])
+            for project, pairs in await self._escalation.due(told.at_once):
+                self._desks.put(project, pairs)
 
     async def _put_off(self, notification: Notification) -> None:
         """What somebody has taken note of before, and is due again: a retry, a lease whose owner died, a test."""

@@ -64,30 +64,43 @@ class Escalation:
         plan, everyone = await plans.plan(self._db, project), await channels.ids(self._db, project)
         return Now(await self._db.now(), plan, everyone)
 
-    async def due(self, chore: str) -> tuple[str, list[Pair]]:
-        """Does a chore whose time has come; the project, and who is to be told now. Raises Unavailable."""
-        kind, _, rest = chore.partition(":")
-        name, _, channel = rest.partition(":")
-        (incident,) = await legible_incidents(self._db, [name])
-        if incident is None or incident.status != "open":
-            await self._note([(chore, None)], name)
-            return "", []
-        (owner,) = await legible_owners(self._db, [incident])
-        now = await self._now(incident.project)
+    async def due(self, chores: Sequence[str]) -> list[tuple[str, list[Pair]]]:
+        """Does chores whose time has come; of each project who is to be told now. Raises Unavailable.
+
+        Many are read together: done one by one, a storm would drip onto the desks, which wait for company so long only.
+        """
+        found: list[tuple[str, list[Pair]]] = []
+        for some in _rounds(chores):
+            incidents = await legible_incidents(self._db, list(some))
+            owners = iter(await legible_owners(self._db, [incident for incident in incidents if incident]))
+            nows: dict[str, Now] = {}
+            at_once: list[str] = []
+            for (name, chore), incident in zip(some.items(), incidents, strict=True):
+                owner = next(owners) if incident else None
+                if incident is None or incident.status != "open":
+                    await self._note([(chore, None)], name)
+                    continue
+                if incident.project not in nows:
+                    nows[incident.project] = await self._now(incident.project)
+                told = await self._do(chore, incident, owner, nows[incident.project])
+                at_once += told.at_once
+                if told.pairs:
+                    found.append((incident.project, told.pairs))
+            found += await self.due(at_once)
+        return found
+
+    async def _do(self, chore: str, incident: Incident, owner: Owner | None, now: Now) -> Told:
+        kind, name, told = chore.partition(":")[0], incident.id, Told()
         if kind == "window":
-            told = Told()
             _first(incident, owner, now, told)
-            shard = self._db.shard(name)
-            await notifications.enlist(self._db, shard, "", told.pairs, told.chores)
-            for early in told.at_once:
-                told.pairs += (await self.due(early))[1]
-            return incident.project, told.pairs
+            await notifications.enlist(self._db, self._db.shard(name), "", told.pairs, told.chores)
+            return told
         if until := _held_until(owner, now):
             await self._note([(chore, until)], name)
-            return "", []
+            return told
         match kind:
             case "tell":
-                whom = [channel]
+                whom = [chore.rpartition(":")[2]]
                 is_told = await notifications.step(self._db, name, chore, whom, number=1)
             case "remind":
                 whom, every = list(incident.channels), _remind_every(owner)
@@ -99,7 +112,9 @@ class Escalation:
             case _:
                 whom = await self._step(incident, owner, chore, now)
                 is_told = bool(whom)
-        return incident.project, [(name, each) for each in whom] if is_told else []
+        if is_told:
+            told.pairs += [(name, each) for each in whom]
+        return told
 
     async def _step(self, incident: Incident, owner: Owner | None, chore: str, now: Now) -> list[str]:
         later: list[tuple[str, int]] = []
@@ -127,6 +142,18 @@ class Escalation:
     async def _note(self, chores: Iterable[Chore], incident: str) -> None:
         if chores := list(chores):
             await notifications.enlist(self._db, self._db.shard(incident), "", [], chores)
+
+
+def _rounds(chores: Iterable[str]) -> list[dict[str, str]]:
+    """Chores by their incidents, each incident once: what one chore does to it, the next is to see."""
+    rounds: list[dict[str, str]] = []
+    for chore in chores:
+        name = chore.split(":")[1] if ":" in chore else ""
+        free = next((some for some in rounds if name not in some), None)
+        if free is None:
+            rounds.append(free := {})
+        free[name] = chore
+    return rounds
 
 
 def _first(incident: Incident, owner: Owner | None, now: Now, told: Told) -> None:

@@ -238,9 +238,9 @@ async def test_two_notifiers_that_do_the_same_step_tell_it_once(office: Office) 
     await office.clock.forward(MINUTE)
 
     escalation = Escalation(office.db)
-    found = [await escalation.due(f"escalate:{incident}") for _ in range(2)]
+    found = [await escalation.due([f"escalate:{incident}"]) for _ in range(2)]
 
-    assert [pairs for _, pairs in found] == [[(incident, first.id)], []]
+    assert found == [[("default", [(incident, first.id)])], []]
 
 
 async def test_a_step_that_is_handed_out_twice_is_not_the_next_one_as_well(office: Office) -> None:
@@ -252,8 +252,8 @@ async def test_a_step_that_is_handed_out_twice_is_not_the_next_one_as_well(offic
 
     for wait, expected in ((9, []), (1, [second.id]), (9, []), (1, [first.id])):
         await office.clock.forward(wait)
-        found = [await Escalation(office.db).due(f"escalate:{incident}") for _ in range(3)]
-        assert [channel for _, pairs in found for _, channel in pairs] == expected
+        found = [await Escalation(office.db).due([f"escalate:{incident}"]) for _ in range(3)]
+        assert [channel for each in found for _, pairs in each for _, channel in pairs] == expected
 
 
 async def test_where_nobody_is_on_call_all_the_way_everybody_is_told(office: Office) -> None:
