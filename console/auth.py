@@ -5,8 +5,11 @@ from hmac import compare_digest
 from typing import Final, Literal
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
+from console.access import ROLES, Principal
 from console.errors import Unauthorized
+from store.keys import DEFAULT_PROJECT
 
 Access = Literal["open", "bearer", "push"]
 
@@ -21,6 +24,14 @@ class Keys:
         if not admin_key:
             raise ValueError("an empty key would open the console to everybody")
         self._admin = _digest(admin_key.encode())
+
+    async def visitor(self, request: Request) -> Principal | None:
+        """Who opens a page: by key for now, None = nobody that we know."""
+        try:
+            self.check(request.headers, "bearer")
+        except Unauthorized:
+            return None
+        return Principal(name="admin", project=DEFAULT_PROJECT, scopes=ROLES["owner"], operator=True)
 
     def check(self, headers: Headers, access: Access) -> None:
         """Raises Unauthorized; which of the given keys is right does not matter."""

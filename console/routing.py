@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from console.access import ROLES, Principal
 from console.auth import Access, Keys
 from console.errors import NO_STORE, ApiError, Internal, MethodNotAllowed, NotFound, TooMany, Unavailable
 from console.reading import read
@@ -19,6 +20,7 @@ from rules import limits
 from runtime.logs import log
 from store import errors as store_errors
 from store.database import Database
+from store.keys import DEFAULT_PROJECT
 
 RETRY_AFTER_S: Final = 1
 
@@ -44,6 +46,8 @@ UNTRUSTED: Final = {
     "content-security-policy": "default-src 'none'; sandbox",
 }
 
+ADMIN: Final = Principal(name="the API", project=DEFAULT_PROJECT, scopes=ROLES["owner"], operator=True)
+
 G = TypeVar("G")
 
 logger = logging.getLogger(__name__)
@@ -66,6 +70,7 @@ class Call(Generic[G]):
     id: str
     given: G
     part: str = ""
+    principal: Principal = ADMIN
 
 
 @dataclass(frozen=True, slots=True)
