@@ -26,7 +26,7 @@ PAGE_MAX: Final = 500
 LOG_MAX: Final = 200
 SNOOZE_MIN: Final = 60  # seconds
 SNOOZE_MAX: Final = 31 * limits.DAY
-CURSOR_MAX: Final = 50_000  # characters of a cursor that carries slugs
+CURSOR_MAX: Final = 10_000  # characters of a cursor that carries slugs; a request's head has 16 kB
 
 Name = Annotated[str, line(limits.NAME_MAX)]
 Tag = Annotated[str, line(limits.TAG_MAX)]

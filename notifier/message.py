@@ -302,7 +302,7 @@ def incident_as_told(word: Word, incident: Incident) -> dict[str, Any]:
     exit_status = incident.exit_status
     return {
         "id": incident.id,
-        "status": "test" if word == "test" else "resolved" if resolved else "open",
+        "status": word if word in {"test", "late"} else "resolved" if resolved else "open",
         "cause": incident.cause,
         "opened_at": rfc3339(incident.opened_at),
         "resolved_at": rfc3339(incident.resolved_at) if resolved and incident.resolved_at else None,

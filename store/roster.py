@@ -55,7 +55,7 @@ class Place:
         """Raises BadCursor."""
         try:
             stretch, at, slug, *rest = orjson.loads(base64.b64decode(cursor, b"-_", validate=True))
-            fits = type(stretch) is int and stretch >= 0 and _AT.fullmatch(at) is not None
+            fits = type(stretch) is int and stretch >= 0 and _AT.fullmatch(at) is not None and float(at) < 2**64
             if not fits or not all(_SLUG.fullmatch(each) for each in (slug or "-", *rest)):
                 raise BadCursor
         except (ValueError, TypeError):
@@ -138,13 +138,24 @@ async def _slugs(
 
 
 async def _scan(db: Database, zset: str, place: Place, wanted: int) -> tuple[str, ...]:
-    """About as many as wanted; a small zset is handed out whole."""
+    """About as many as wanted. A small zset is handed out whole: then the order is ours, of slugs, and the cursor need
+    not carry a hundred of them.
+    """
+    if not place.at.isdecimal():
+        raise BadCursor
     position, entries = await db.execute("ZSCAN", zset, place.at, "COUNT", wanted)
+    slugs = tuple(slug.decode() for slug, _ in entries)
     if position:
         place.at = str(position)
+    elif place.at == "0" and len(ahead := sorted(slug for slug in slugs if slug > place.slug)) > wanted:
+        slugs = tuple(ahead[:wanted])
+        place.slug = slugs[-1]
+    elif place.at == "0":
+        slugs = tuple(ahead)
+        place.next_stretch()
     else:
         place.next_stretch()
-    return tuple(slug.decode() for slug, _ in entries)
+    return slugs
 
 
 async def _along(db: Database, zset: str, until: float, place: Place, wanted: int) -> tuple[str, ...]:

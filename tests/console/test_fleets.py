@@ -1,4 +1,5 @@
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -230,3 +231,29 @@ async def test_what_is_no_id_and_no_slug_of_ours_is_not_found(api: Api) -> None:
     for path in ("0123456789AB", "ping", heartbeat["id"], made["id"] + "/members/A", made["id"] + "/members/a%0A"):
         assert (await api.get("/api/fleets/" + path)).status == 404, path
     assert (await api.get("/api/heartbeats/" + made["id"])).status == 404
+
+
+@pytest.mark.parametrize("size", [60, 100])  # servers keep small sets of short names in another way
+async def test_a_page_of_long_names_has_a_short_cursor(api: Api, store: Database, size: int) -> None:
+    fleet = await api.fleet()
+    slugs = [f"{number:03}".ljust(size, "x") for number in range(120)]
+    for slug in slugs:
+        await member_signal(store, fleet["id"], slug)
+    listed: list[str] = []
+    cursor = ""
+    while len(listed) < len(slugs):
+        found = (await api.get(f"/api/fleets/{fleet['id']}/members?limit=7{cursor}")).body
+        listed += [member["slug"] for member in found["members"]]
+        assert len(found["next_cursor"] or "") < 1_000
+        cursor = f"&cursor={found['next_cursor']}"
+
+    assert sorted(listed) == slugs
+    assert found["next_cursor"] is None
+
+
+@pytest.mark.parametrize("inside", [f'[1,"{2**64}",""]', '[1,"12.5000",""]', '[1,"x",""]', '[1,"0","A B"]'])
+async def test_a_forged_cursor_is_refused(api: Api, inside: str) -> None:
+    fleet = await api.fleet()
+    cursor = base64.urlsafe_b64encode(inside.encode()).decode()
+
+    assert (await api.get(f"/api/fleets/{fleet['id']}/members?cursor={cursor}")).status == 422
