@@ -10,15 +10,21 @@ from starlette.types import ExceptionHandler
 
 from console.api import TABLE
 from console.auth import Keys
-from console.errors import on_http_error
+from console.dashboard.app import Dashboard
+from console.errors import ApiError, on_api_error, on_http_error
+from console.mcp import Mcp
 from console.pages import Pages
 from console.routing import Context, routes_of
 from console.settings import ConsoleSettings
+from console.signin import SignIn
 from runtime import health, metrics
 from runtime.errors import StartError
 from store.database import Database
 
-EXCEPTION_HANDLERS: Final[Mapping[type[Exception], ExceptionHandler]] = {HTTPException: on_http_error}
+EXCEPTION_HANDLERS: Final[Mapping[type[Exception], ExceptionHandler]] = {
+    ApiError: on_api_error,
+    HTTPException: on_http_error,
+}
 
 
 class Console:
@@ -29,8 +35,14 @@ class Console:
         if not settings.api_key:
             raise StartError("FLATLINE_API_KEY is not set: give the console a key of at least 32 characters")
         self._db = db
-        context = Context(db, Keys(settings.api_key), settings.public_url)
-        self.routes: list[BaseRoute] = [*routes_of(TABLE, context), *Pages(db).routes]
+        context = Context(db, Keys(settings.api_key, db, settings.public_url), settings.public_url)
+        self.routes: list[BaseRoute] = [
+            *routes_of(TABLE, context),
+            *SignIn(context).routes,
+            *Dashboard(context).routes,
+            *Mcp(context, routes_of(TABLE, context)).routes,
+            *Pages(db).routes,
+        ]
 
     async def ready(self) -> Mapping[str, str]:
         """Ready = Redis is there and keeps what it is given."""

@@ -4,15 +4,16 @@ A URL is checked for its form only. Whether its host may be reached is the notif
 resolve anew, and the networks that are allowed are a setting of the notifier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from console import answers, checks, views
 from console.errors import Invalid
 from console.routing import Call
 from console.schemas import ChannelCreate, ChannelPatch, LogQuery
-from rules.channels import FieldError, check, make_secret
+from rules.channels import KINDS, FieldError, check, make_secret
 from store import channels, deliveries, plans
+from store.records import Channel
 
 
 async def create(call: Call[ChannelCreate]) -> answers.Channel:
@@ -21,50 +22,65 @@ async def create(call: Call[ChannelCreate]) -> answers.Channel:
     settings, made = _checked(given.kind, given.settings), {}
     if given.kind == "webhook" and "secret" not in settings:
         made = {"secret": make_secret()}
-    channel = await channels.create(call.context.db, given.name, given.kind, {**settings, **made})
-    return views.channel(channel, reveal=made)
+    project = call.principal.project
+    channel = await channels.create(call.context.db, given.name, given.kind, {**settings, **made}, project)
+    return _shown(call, channel, reveal=made)
 
 
 async def page(call: Call[None]) -> answers.Channels:
     """List all channels, the oldest first."""
-    found = await channels.of_project(call.context.db)
-    return answers.Channels(channels=tuple(views.channel(channel) for channel in found))
+    found = await channels.of_project(call.context.db, call.principal.project)
+    return answers.Channels(channels=tuple(_shown(call, channel) for channel in found))
 
 
 async def get(call: Call[None]) -> answers.Channel:
-    """Read a channel, without its secrets."""
-    return views.channel(await channels.get(call.context.db, call.id))
+    """Read a channel, without its secrets; who is no admin does not see what is its own password, such as a URL."""
+    return _shown(call, await _of(call))
 
 
 async def change(call: Call[ChannelPatch]) -> answers.Channel:
     """Change what is sent, and nothing else; a secret sent as null, as it is shown, stays too."""
-    channel = await channels.get(call.context.db, call.id)
+    channel = await _of(call)
     secrets = views.secret_fields(channel.kind)
     sent = {name: value for name, value in call.given.settings.items() if value is not None or name not in secrets}
     settings = _checked(channel.kind, {**channel.settings, **sent})
-    return views.channel(await channels.edit(call.context.db, channel, call.given.name or channel.name, settings))
+    return _shown(call, await channels.edit(call.context.db, channel, call.given.name or channel.name, settings))
 
 
 async def delete(call: Call[None]) -> None:
     """Delete a channel; what waits for it is dropped."""
-    plan = await plans.plan(call.context.db)
+    plan = await plans.plan(call.context.db, call.principal.project)
     people = [person for person in plan.people.values() if any(each.channel == call.id for each in person.contacts)]
     users = [f'"{name}"' for name in sorted(person.name for person in people)]
     checks.unused("channel", [*users, *checks.policies_with("channels", call.id, plan)])
-    await channels.delete(call.context.db, call.id)
+    await channels.delete(call.context.db, call.id, call.principal.project)
 
 
 async def test(call: Call[None]) -> answers.TestAsked:
     """Send a test message; the delivery tells what became of it."""
-    channel = await channels.get(call.context.db, call.id)
-    return answers.TestAsked(delivery=(await deliveries.send_test(call.context.db, channel.id)).id)
+    channel = await _of(call)
+    delivery = await deliveries.send_test(call.context.db, channel.id, call.principal.project)
+    return answers.TestAsked(delivery=delivery.id)
 
 
 async def log(call: Call[LogQuery]) -> answers.Tellings:
     """List what a channel was sent, the newest first: when, how it ended, what was answered and how soon."""
-    channel = await channels.get(call.context.db, call.id)
+    channel = await _of(call)
     found = await deliveries.log(call.context.db, channel.id, limit=call.given.limit)
     return answers.Tellings(log=tuple(views.telling(row) for row in found))
+
+
+async def _of(call: Call[Any]) -> Channel:
+    return await channels.get(call.context.db, call.id, call.principal.project)
+
+
+def _shown(call: Call[Any], channel: Channel, *, reveal: Iterable[str] = ()) -> answers.Channel:
+    shown = views.channel(channel, reveal=reveal)
+    if call.principal.may("admin"):
+        return shown
+    hidden = {field.name for field in KINDS[channel.kind].fields if field.shown == "admins"}
+    settings = {name: None if name in hidden else value for name, value in shown.settings.items()}
+    return shown.model_copy(update={"settings": settings})
 
 
 def _checked(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:

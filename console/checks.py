@@ -6,24 +6,10 @@ from typing import Final, Literal
 from console.errors import InUse, Invalid
 from console.routing import Context
 from rules import schedules
-from store import channels, plans
+from store import plans
 
 ANY_SCHEDULE: Final = "* * * * *"  # a time zone is checked even where it does not count yet
 USERS_SHOWN: Final = 5
-
-
-async def channels_exist(context: Context, wanted: Sequence[str] | None) -> None:
-    if not wanted:
-        return
-    known = {channel.id for channel in await channels.of_project(context.db)}
-    for channel in wanted:
-        if channel not in known:
-            raise Invalid(f"channels names {channel}, and there is no such channel", field="channels")
-
-
-async def policy_exists(context: Context, wanted: str | None) -> None:
-    if wanted and wanted not in (await plans.plan(context.db)).policies:
-        raise Invalid("policy must be the id of an escalation policy", field="policy")
 
 
 def durability_can_be_had(context: Context, wanted: str | None) -> None:

@@ -3,12 +3,14 @@
 ApiError
 ├── BadRequest        400  the body is not what JSON calls an object
 ├── Unauthorized      401  no key, or not ours
+├── Forbidden         403  the caller is known and may not do this; the message names what it takes
 ├── TooMany           403  there are as many as there may be
 ├── NotFound          404  no such path, no such record
 ├── MethodNotAllowed  405  with Allow
 ├── InUse             409  others need it; the message says who
 ├── TooLarge          413  the body is over its limit
 ├── Invalid           422  `field` says which value, the message says what it must be
+├── SlowDown          429  too many tries to sign in; with Retry-After
 ├── Internal          500  our fault; the log says more
 └── Unavailable       503  Redis is away: nothing is lost, try again
 """
@@ -48,6 +50,10 @@ class Unauthorized(ApiError):
     status, code = 401, "unauthorized"
 
 
+class Forbidden(ApiError):
+    status, code = 403, "forbidden"
+
+
 class TooMany(ApiError):
     status, code = 403, "too_many"
 
@@ -72,12 +78,22 @@ class Invalid(ApiError):
     status, code = 422, "invalid"
 
 
+class SlowDown(ApiError):
+    status, code = 429, "slow_down"
+
+
 class Internal(ApiError):
     status, code = 500, "internal"
 
 
 class Unavailable(ApiError):
     status, code = 503, "unavailable"
+
+
+def on_api_error(_: Request, error: Exception) -> Response:
+    """For errors that a page lets through."""
+    assert isinstance(error, ApiError)
+    return error.response()
 
 
 def on_http_error(_: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from console import answers, checks, views
+from console import answers, checks, targets, views
 from console.errors import Invalid, NotFound
 from console.routing import Call, Context
 from console.schemas import FleetCreate, FleetPatch, FleetQuery, Forget, MemberQuery
@@ -13,13 +13,15 @@ from store import errors, fleets
 async def create(call: Call[FleetCreate]) -> answers.Fleet:
     """Make a fleet; whoever pings its URL with a slug is a member of it."""
     given = call.given.model_dump()
-    await _check(call.context, given)
-    return await _shown(call.context, await fleets.create(call.context.db, fleets.FleetSettings(**_stored(given))))
+    await _check(call, given)
+    settings = fleets.FleetSettings(**_stored(given))
+    return await _shown(call.context, await fleets.create(call.context.db, settings, call.principal.project))
 
 
 async def page(call: Call[FleetQuery]) -> answers.Fleets:
     """List fleets in the order of their names."""
-    found, cursor = await fleets.page(call.context.db, limit=call.given.limit, cursor=call.given.cursor)
+    db, project, asked = call.context.db, call.principal.project, call.given
+    found, cursor = await fleets.page(db, project, limit=asked.limit, cursor=asked.cursor)
     shown = []
     for fleet in found:
         try:
@@ -38,8 +40,8 @@ async def change(call: Call[FleetPatch]) -> answers.Fleet:
     """Change what is sent, and nothing else; no change alarms by itself."""
     changes = call.given.model_dump(exclude_unset=True)
     if not changes:
-        return await get(Call(call.context, call.id, None))
-    await _check(call.context, changes)
+        return await get(Call(call.context, call.id, None, principal=call.principal))
+    await _check(call, changes)
     return await _shown(call.context, await fleets.edit(call.context.db, call.id, _stored(changes)))
 
 
@@ -96,10 +98,9 @@ async def _shown(context: Context, fleet: fleets.Fleet) -> answers.Fleet:
     return views.fleet(fleet, await fleets.counts(context.db, fleet.id), context.public_url)
 
 
-async def _check(context: Context, changes: Mapping[str, Any]) -> None:
-    checks.durability_can_be_had(context, changes.get("durability"))
-    await checks.channels_exist(context, changes.get("channels"))
-    await checks.policy_exists(context, changes.get("policy"))
+async def _check(call: Call[Any], changes: Mapping[str, Any]) -> None:
+    checks.durability_can_be_had(call.context, changes.get("durability"))
+    await targets.exist(call, changes)
 
 
 def _stored(changes: Mapping[str, Any]) -> dict[str, Any]:

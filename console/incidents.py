@@ -1,13 +1,13 @@
 """What can be done with incidents and deliveries."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from console import answers, views
 from console.errors import Invalid, NotFound
 from console.routing import Call, Context
 from console.schemas import SNOOZE_MAX, Acknowledge, DeadLetters, DeliveryQuery, IncidentQuery, Snooze
-from store import deliveries, fleets, heartbeats, incidents, records
+from store import belonging, deliveries, fleets, heartbeats, incidents, records
 
 DEAD_MAX: Final = 10_000  # dead letters taken at once
 
@@ -16,7 +16,9 @@ async def page(call: Call[IncidentQuery]) -> answers.Incidents:
     """List incidents: the open ones, then the resolved ones, the newest first."""
     db, asked = call.context.db, call.given
     try:
-        found, cursor = await incidents.page(db, status=asked.status, limit=asked.limit, cursor=asked.cursor)
+        found, cursor = await incidents.page(
+            db, status=asked.status, project=call.principal.project, limit=asked.limit, cursor=asked.cursor
+        )
     except ValueError:  # it comes from a list with another status
         raise Invalid("cursor must be the next_cursor of another page of this list", field="cursor") from None
     return answers.Incidents(incidents=await _shown(call.context, found), next_cursor=cursor)
@@ -63,7 +65,7 @@ async def get_delivery(call: Call[None]) -> answers.Delivery:
 
 async def dead_letters(call: Call[DeliveryQuery]) -> answers.Deliveries:
     """List dead letters: deliveries that were given up, the newest first."""
-    found = await deliveries.dead(call.context.db, limit=call.given.limit)
+    found = await _dead_of(call, call.given.limit)
     return answers.Deliveries(deliveries=tuple(views.delivery(delivery) for delivery in found))
 
 
@@ -81,7 +83,7 @@ async def purge(call: Call[None]) -> None:
 
 async def resend_dead(call: Call[DeadLetters]) -> answers.Counted:
     """Tell all that could not be told once more."""
-    letters = await _dead_of(call)
+    letters = await _chosen(call)
     for letter in letters:
         await deliveries.resend(call.context.db, letter)
     return answers.Counted(count=len(letters))
@@ -89,12 +91,22 @@ async def resend_dead(call: Call[DeadLetters]) -> answers.Counted:
 
 async def purge_dead(call: Call[DeadLetters]) -> answers.Counted:
     """Take all dead letters off the list."""
-    return answers.Counted(count=await deliveries.purge(call.context.db, await _dead_of(call)))
+    return answers.Counted(count=await deliveries.purge(call.context.db, await _chosen(call)))
 
 
-async def _dead_of(call: Call[DeadLetters]) -> list[str]:
-    found = await deliveries.dead(call.context.db, limit=DEAD_MAX)
+async def _chosen(call: Call[DeadLetters]) -> list[str]:
+    found = await _dead_of(call, DEAD_MAX)
     return [letter.id for letter in found if call.given.channel in {None, letter.channel}]
+
+
+async def _dead_of(call: Call[Any], limit: int) -> list[records.Delivery]:
+    """The project's newest. All projects share one list: whoever finds too few of theirs reads it whole."""
+    for most in (limit, DEAD_MAX):
+        found = await deliveries.dead(call.context.db, limit=most)
+        ours = set(await belonging.deliveries_of(call.context.db, call.principal.project, [each.id for each in found]))
+        if len(ours) >= limit or len(found) < most:
+            break
+    return [letter for letter in found if letter.id in ours][:limit]
 
 
 async def _shown(context: Context, found: Sequence[records.Incident]) -> tuple[answers.Incident, ...]:

@@ -9,27 +9,36 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from console.answers import Error
-from console.auth import HEADERS
+from console.auth import COOKIE, HEADERS, PROJECT_HEADER
 from console.routing import IDS, Row
 from console.schemas import Body
 
 REF: Final = "#/components/schemas/"
 SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
     "open": [],
-    "bearer": [{"bearer": []}],
+    "bearer": [{"bearer": []}, {"session": []}],
     "push": [{name: []} for name in ("bearer", *HEADERS)],
 }
 PLAIN_TEXT: Final = {"text/plain": {"schema": {"type": "string", "format": "binary"}}}
 ERRORS: Final = {
     400: "The body is not a JSON object.",
     401: "No key, or a wrong one.",
-    403: "There are as many as there may be.",
+    403: "The caller may not do this; or there are as many as there may be.",
     404: "There is no such record.",
     409: "Others need it; the message says who.",
     413: "The body is too large.",
     422: "A value cannot be taken; `field` names it.",
+    429: "Too many tries; wait as long as Retry-After says.",
     500: "An error of ours.",
     503: "Redis cannot be reached; try again.",
+}
+
+
+COOKIES: Final = f"A browser's session, from /login. Where the public URL is https its name is __Host-{COOKIE}."
+NEEDS: Final = {
+    "open": "Open to everybody.",
+    "known": "For every key and every user.",
+    "operator": "For operators of this server.",
 }
 
 
@@ -38,12 +47,13 @@ def build(table: Sequence[Row]) -> dict[str, Any]:
     for row in table:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
     bearer = {"bearer": {"type": "http", "scheme": "bearer"}}
+    session = {"session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": COOKIES}}
     headers = {name: {"type": "apiKey", "in": "header", "name": header} for name, header in HEADERS.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "flatline", "version": version("flatline"), "license": {"name": "BSD-3-Clause"}},
         "paths": paths,
-        "components": {"schemas": _schemas(table), "securitySchemes": bearer | headers},
+        "components": {"schemas": _schemas(table), "securitySchemes": bearer | session | headers},
     }
 
 
@@ -52,9 +62,10 @@ def _operation(row: Row) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": "_".join(re.findall(r"\w+", f"{row.method.lower()} {row.path}")),
         "summary": (row.handler.__doc__ or "").partition("\n")[0],
+        "description": NEEDS.get(row.needs, f"Needs the scope {row.needs}."),
         "tags": [row.handler.__module__.rpartition(".")[2]],
-        "security": SECURITY[row.key],
-        "parameters": [*_path_parameters(row), *([] if has_body else _query_parameters(row))],
+        "security": SECURITY["open" if row.needs == "open" else row.key],
+        "parameters": [*_path_parameters(row), *_header_parameters(row), *([] if has_body else _query_parameters(row))],
         "responses": {str(row.status): _response("Done.", row.answers), **_errors(row, has_body=has_body)},
     }
     if row.takes and issubclass(row.takes, Body):
@@ -69,6 +80,12 @@ def _path_parameters(row: Row) -> list[dict[str, Any]]:
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name, schema in schemas.items()]
 
 
+def _header_parameters(row: Row) -> list[dict[str, Any]]:
+    about = "Which project is meant; only for the server's own key. Without it: default."
+    header = {"name": PROJECT_HEADER, "in": "header", "required": False, "description": about}
+    return [] if row.needs == "open" else [{**header, "schema": {"type": "string"}}]
+
+
 def _query_parameters(row: Row) -> list[dict[str, Any]]:
     schema = row.takes.model_json_schema() if row.takes else {"properties": {}}
     required, fields = schema.get("required", []), schema["properties"].items()
@@ -76,10 +93,9 @@ def _query_parameters(row: Row) -> list[dict[str, Any]]:
 
 
 def _errors(row: Row, *, has_body: bool) -> dict[str, Any]:
-    keyed, addressed, checked = row.key != "open", "{" in row.path, row.takes is not None
-    makes, deletes = row.status == 201, row.method == "DELETE"
-    can = {400: has_body, 401: keyed, 403: makes, 404: addressed, 409: deletes, 413: has_body, 422: checked}
-    can |= {500: True, 503: keyed}
+    keyed, checked = row.needs != "open", row.takes is not None
+    can = {400: has_body, 401: keyed, 403: keyed, 404: keyed, 409: row.method in {"DELETE", "PATCH"}}
+    can |= {413: has_body, 422: checked, 429: row.tries_password, 500: True, 503: keyed}
     return {str(status): _response(ERRORS[status], Error) for status in ERRORS if can[status]}
 
 

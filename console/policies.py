@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from console import answers, checks, views
-from console.routing import Call, Context
+from console.routing import Call
 from console.schemas import PolicyCreate, PolicyPatch
 from rules.policies import Policy
 from store import channels, plans
@@ -14,40 +14,44 @@ from store import channels, plans
 async def create(call: Call[PolicyCreate]) -> answers.Policy:
     """Make an escalation policy."""
     given = call.given.model_dump()
-    await _check(call.context, given)
-    return views.policy(await plans.POLICIES.create(call.context.db, lambda policy: Policy.from_json(policy, given)))
+    await _check(call, given)
+    made = await plans.POLICIES.create(
+        call.context.db, lambda policy: Policy.from_json(policy, given), call.principal.project
+    )
+    return views.policy(made)
 
 
 async def page(call: Call[None]) -> answers.Policies:
     """List all escalation policies in the order of their names."""
-    found = (await plans.plan(call.context.db)).policies.values()
+    found = (await plans.plan(call.context.db, call.principal.project)).policies.values()
     return answers.Policies(policies=tuple(views.policy(policy) for policy in views.by_name(found)))
 
 
 async def get(call: Call[None]) -> answers.Policy:
     """Read an escalation policy."""
-    return views.policy(await plans.POLICIES.get(call.context.db, call.id))
+    return views.policy(await plans.POLICIES.get(call.context.db, call.id, call.principal.project))
 
 
 async def change(call: Call[PolicyPatch]) -> answers.Policy:
     """Change what is sent, and nothing else; open incidents go on with the changed one."""
     changes = call.given.sent()
-    before = await plans.POLICIES.get(call.context.db, call.id)
-    await _check(call.context, changes)
+    before = await plans.POLICIES.get(call.context.db, call.id, call.principal.project)
+    await _check(call, changes)
     after = Policy.from_json(call.id, {**asdict(before), **changes})
-    await plans.POLICIES.put(call.context.db, call.id, after)
+    await plans.POLICIES.put(call.context.db, call.id, after, call.principal.project)
     return views.policy(after)
 
 
 async def delete(call: Call[None]) -> None:
     """Delete an escalation policy; whoever names it tells its channels."""
-    await plans.POLICIES.delete(call.context.db, call.id)
+    await plans.POLICIES.delete(call.context.db, call.id, call.principal.project)
 
 
-async def _check(context: Context, changes: Mapping[str, Any]) -> None:
+async def _check(call: Call[Any], changes: Mapping[str, Any]) -> None:
     if not (steps := changes.get("steps")):
         return
-    plan, there = await plans.plan(context.db), await channels.ids(context.db)
+    db, project = call.context.db, call.principal.project
+    plan, there = await plans.plan(db, project), await channels.ids(db, project)
     for step in steps:
         checks.known("steps", step["channels"], there, "channel")
         checks.known("steps", step["people"], plan.people, "person")

@@ -2,12 +2,11 @@
 
 from typing import Annotated
 
-from console import answers, views
-from console.checks import channels_exist
+from console import answers, checks, views
 from console.fields import several
 from console.routing import Call
 from console.schemas import Body, ChannelId
-from store import problems
+from store import channels, problems
 
 
 class OperatorChannels(Body):
@@ -17,9 +16,11 @@ class OperatorChannels(Body):
 
 
 async def page(call: Call[None]) -> answers.OpenProblems:
-    """List what is wrong with flatline itself, the oldest first."""
+    """List what is wrong with flatline itself, the oldest first; of other projects only to operators."""
     found = await problems.open_problems(call.context.db)
-    return answers.OpenProblems(problems=tuple(views.problem(problem) for problem in found))
+    caller = call.principal
+    shown = [problem for problem in found if caller.operator or problem.project == caller.project]
+    return answers.OpenProblems(problems=tuple(views.problem(problem) for problem in shown))
 
 
 async def operators(call: Call[None]) -> answers.Operators:
@@ -29,6 +30,6 @@ async def operators(call: Call[None]) -> answers.Operators:
 
 async def choose_operators(call: Call[OperatorChannels]) -> answers.Operators:
     """Choose to which channels problems of flatline itself are told."""
-    await channels_exist(call.context, call.given.channels)
+    checks.known("channels", call.given.channels, await channels.ids(call.context.db), "channel")
     await problems.choose_channels(call.context.db, call.given.channels)
     return answers.Operators(channels=call.given.channels)

@@ -1,9 +1,9 @@
-"""A row of the table becomes a route: method, key, id, body, handler, answer, and every error in the API's shape."""
+"""A row of the table becomes a route: method, caller, rights, id, body, handler, answer, every error in one shape."""
 
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -12,15 +12,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from console.access import ROLES, Principal
+from console.access import NOWHERE, Need, Principal
 from console.auth import Access, Keys
-from console.errors import NO_STORE, ApiError, Internal, MethodNotAllowed, NotFound, TooMany, Unavailable
+from console.errors import NO_STORE, ApiError, Forbidden, Internal, MethodNotAllowed, NotFound, TooMany, Unavailable
+from console.passwords import Passwords
 from console.reading import read
 from rules import limits
 from runtime.logs import log
+from store import belonging
 from store import errors as store_errors
 from store.database import Database
-from store.keys import DEFAULT_PROJECT
 
 RETRY_AFTER_S: Final = 1
 
@@ -37,6 +38,9 @@ IDS: Final = {
     "oncall": "[0-9a-f]{12}",
     "policy": "[0-9a-f]{12}",
     "window": "[0-9a-f]{12}",
+    "user": "[0-9a-f]{12}",
+    "project": "(default|[0-9a-f]{12})",
+    "key": "[0-9a-f]{12}",
 }
 
 #: What strangers sent goes back as it came, so no browser may take it for a page of ours.
@@ -46,7 +50,8 @@ UNTRUSTED: Final = {
     "content-security-policy": "default-src 'none'; sandbox",
 }
 
-ADMIN: Final = Principal(name="the API", project=DEFAULT_PROJECT, scopes=ROLES["owner"], operator=True)
+#: Who asks where nobody is asked for a key.
+ANYBODY: Final = Principal(name="anybody", project=NOWHERE, scopes=frozenset())
 
 G = TypeVar("G")
 
@@ -60,46 +65,62 @@ class Context:
     db: Database
     keys: Keys
     public_url: str
+    passwords: Passwords = field(default_factory=Passwords)
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[G]):
-    """One request, checked: `id` from the path, `given` the body or the query; `part`: what the path names within."""
+    """One request, checked: `id` from the path, `given` the body or the query; `part`: what the path names within.
+
+    Whatever the id names belongs to the caller's project, which is also the only one that a handler may look into.
+    """
 
     context: Context
     id: str
     given: G
     part: str = ""
-    principal: Principal = ADMIN
+    principal: Principal = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One operation. `takes` None: body and query are ignored. `answers` None: the answer is empty; bytes: plain text
-    that a stranger sent.
+    """One operation. `needs`: of the caller. `takes` None: body and query are ignored. `answers` None: the answer is
+    empty; bytes: plain text that a stranger sent. `tries_password`: too many tries are refused.
     """
 
     method: str
     path: str
+    needs: Need
     handler: Callable[[Call[Any]], Awaitable[BaseModel | bytes | None]]
     takes: type[BaseModel] | None
     answers: type[BaseModel | bytes] | None
     status: int = 200
     key: Access = "bearer"
+    tries_password: bool = False
 
     async def answer(self, context: Context, request: Request) -> Response:
-        context.keys.check(request.headers, self.key)
+        caller = await context.keys.caller(request, self.key) if self.needs != "open" else ANYBODY
+        if not caller.meets(self.needs):
+            raise Forbidden(self._refusal)
         for name, value in request.path_params.items():
             if not re.fullmatch(IDS[name], value):
                 raise NotFound(f"no such {name}")
         given = await read(request, self.takes) if self.takes else None
+        if strange := await belonging.is_of(context.db, caller.project, request.path_params):
+            raise NotFound(f"no such {strange}")
         id_, part, *_ = (*request.path_params.values(), "", "")
-        found = await self.handler(Call(context, id_, given, part))
+        found = await self.handler(Call(context, id_, given, part, principal=caller))
         if found is None:
             return Response(b"", self.status, NO_STORE)
         if isinstance(found, bytes):
             return Response(found, self.status, UNTRUSTED, "text/plain")
         return Response(found.model_dump_json().encode(), self.status, NO_STORE, "application/json")
+
+    @property
+    def _refusal(self) -> str:
+        if self.needs == "operator":
+            return "only an operator of this server may do this"
+        return f"this needs the scope {self.needs} in this project"
 
 
 class Endpoint:

@@ -15,35 +15,38 @@ from store import fleets, heartbeats, plans
 async def create(call: Call[WindowCreate]) -> answers.Window:
     """Make a maintenance window."""
     given = call.given.model_dump()
-    await _check(call.context, given)
+    await _check(call, given)
     record = await _whole(call.context, given)
-    return views.window(await plans.WINDOWS.create(call.context.db, lambda window: Window.from_json(window, record)))
+    made = await plans.WINDOWS.create(
+        call.context.db, lambda window: Window.from_json(window, record), call.principal.project
+    )
+    return views.window(made)
 
 
 async def page(call: Call[None]) -> answers.Windows:
     """List all maintenance windows, also those that are over, in the order of their names."""
-    found = (await plans.plan(call.context.db)).windows
+    found = (await plans.plan(call.context.db, call.principal.project)).windows
     return answers.Windows(windows=tuple(views.window(window) for window in views.by_name(found)))
 
 
 async def get(call: Call[None]) -> answers.Window:
     """Read a maintenance window."""
-    return views.window(await plans.WINDOWS.get(call.context.db, call.id))
+    return views.window(await plans.WINDOWS.get(call.context.db, call.id, call.principal.project))
 
 
 async def change(call: Call[WindowPatch]) -> answers.Window:
     """Change what is sent, and nothing else."""
     changes = call.given.sent()
-    before = await plans.WINDOWS.get(call.context.db, call.id)
-    await _check(call.context, changes)
+    before = await plans.WINDOWS.get(call.context.db, call.id, call.principal.project)
+    await _check(call, changes)
     after = Window.from_json(call.id, await _whole(call.context, {**asdict(before), **changes}))
-    await plans.WINDOWS.put(call.context.db, call.id, after)
+    await plans.WINDOWS.put(call.context.db, call.id, after, call.principal.project)
     return views.window(after)
 
 
 async def delete(call: Call[None]) -> None:
     """Delete a maintenance window, and so end it; what is still down is told within a minute."""
-    await plans.WINDOWS.delete(call.context.db, call.id)
+    await plans.WINDOWS.delete(call.context.db, call.id, call.principal.project)
 
 
 async def _whole(context: Context, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,11 +66,11 @@ async def _whole(context: Context, record: Mapping[str, Any]) -> dict[str, Any]:
     return {**record, "days": sorted(record["days"])}
 
 
-async def _check(context: Context, changes: Mapping[str, Any]) -> None:
+async def _check(call: Call[Any], changes: Mapping[str, Any]) -> None:
     if "timezone" in changes:
         checks.schedule_can_be_kept(None, changes["timezone"])
     if wanted := changes.get("heartbeats"):
-        found = await heartbeats.get_many(context.db, wanted)
-        others = [id_ for id_, heartbeat in zip(wanted, found, strict=True) if heartbeat is None]
-        there = [fleet.id for fleet in await fleets.get_many(context.db, others) if fleet is not None]
-        checks.known("heartbeats", others, there, "heartbeat or fleet")
+        db, project = call.context.db, call.principal.project
+        found = [*await heartbeats.get_many(db, wanted), *await fleets.get_many(db, wanted)]
+        there = [each.id for each in found if each is not None and each.project == project]
+        checks.known("heartbeats", wanted, there, "heartbeat or fleet")

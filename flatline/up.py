@@ -27,6 +27,7 @@ from runtime.listen import listen
 from runtime.serve import serve
 from runtime.settings import port_setting, setting
 from runtime.values import parse_public_url
+from store import sessions, users
 from store.database import Database
 from sweeper.app import Sweeper
 
@@ -57,11 +58,12 @@ async def up(settings: UpSettings) -> None:
             redis_url = server.url
         key, is_new = (settings.api_key, False) if settings.api_key else api_key(data)
         db = await stack.enter_async_context(roles.store(redis_url, settings.shards))
+        link = await _link(db, settings.public_url)
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def ready(bound: int) -> None:
             port.set_result(bound)
-            sys.stdout.write(_greeting(settings.public_url, key if is_new else None, data))
+            sys.stdout.write(_greeting(settings.public_url, link, key if is_new else None, data))
             sys.stdout.flush()
 
         app = _application(db, replace(settings, api_key=key), port)
@@ -119,9 +121,19 @@ def api_key(data: Path) -> tuple[str, bool]:
     return key, True
 
 
-def _greeting(url: str, new_key: str | None, data: Path) -> str:
+async def _link(db: Database, url: str) -> str | None:
+    """Signs in whoever opens it first; None = there are users, who sign in with their passwords."""
+    if await users.any_there(db):
+        return None
+    return f"{url}/login?token={await sessions.new_token(db)}"
+
+
+def _greeting(url: str, link: str | None, new_key: str | None, data: Path) -> str:
     shown = new_key or f"$(cat {data / KEY_FILE})"
     lines = ["", f"  flatline is up:  {url}"]
+    if link:
+        minutes = sessions.TOKEN_S // 60
+        lines += ["", f"  Sign in (this link opens once, within {minutes} minutes):", f"    {link}"]
     if new_key:
         lines += ["", f"  API key (shown this once, kept in {data / KEY_FILE}):", f"    {new_key}"]
     lines += [

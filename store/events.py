@@ -5,8 +5,9 @@ row, and the oldest of them go first (keep() in lua/arrive.lua).
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from store.database import Database, mapped
 from store.errors import NotFound
@@ -53,11 +54,19 @@ async def page(
     outputs, failures = (_place(kept[0][0].decode()) if kept else None for kept in oldest)
     found = []
     for id_, flat in rows:
-        fields = {key.decode(): value.decode(errors="replace") for key, value in mapped(flat).items()}
+        fields = _text(flat)
         kept_from = failures if fields["kind"] == "fail" else outputs
         found.append(_event(id_.decode(), fields, kept_from))
     more = len(found) == limit
     return found, base64.urlsafe_b64encode(found[-1].id.encode()).decode() if more else None
+
+
+async def recent(db: Database, heartbeats: Sequence[str], *, count: int) -> list[list[Event]]:
+    """The newest rows of many heartbeats in one round trip, each the newest first; whether their outputs are still kept
+    is not looked at.
+    """
+    reads = [("XREVRANGE", db.shard(each).events(each), "+", "-", "COUNT", count) for each in heartbeats]
+    return [[_event(id_.decode(), _text(flat), None) for id_, flat in rows] for rows in await db.pipeline(reads)]
 
 
 async def output(db: Database, heartbeat: str, event: str) -> bytes:
@@ -70,6 +79,10 @@ async def output(db: Database, heartbeat: str, event: str) -> bytes:
             if kept:
                 return kept
     raise NotFound("no such output; only the last ones are kept")
+
+
+def _text(flat: Any) -> dict[str, str]:
+    return {key.decode(): value.decode(errors="replace") for key, value in mapped(flat).items()}
 
 
 def _event(id_: str, fields: Mapping[str, str], kept_from: tuple[int, int] | None) -> Event:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rules import limits, tokens
@@ -130,14 +130,16 @@ async def page(
     cursor: str | None = None,
     status: str | None = None,
     tag: str | None = None,
+    prefix: str = "",
 ) -> tuple[list[Heartbeat], str | None]:
     """Heartbeats in the order of their names, and the cursor of the next page.
 
-    `status` late is reckoned: its page walks those that are up and may come back short, with a cursor.
+    `status` late is reckoned: its page walks those that are up and may come back short, with a cursor. `prefix`: how
+    their names begin, in whatever case.
     """
     stored = "up" if status == "late" else status
     walk = [_index(shard, project, stored, tag) for shard in db.shards]
-    entries = await _entries(db, walk, limit, cursor)
+    entries = await _entries(db, walk, limit, cursor, prefix)
     more = len(entries) == limit
     position = entries[-1] if entries else b""
     if tag and stored:
@@ -156,16 +158,52 @@ async def count(db: Database, project: str = DEFAULT_PROJECT) -> dict[str, int]:
     return {status: sum(int(card) for card in cards[i :: len(statuses)]) for i, status in enumerate(statuses)}
 
 
+async def count_tagged(db: Database, tag: str, project: str = DEFAULT_PROJECT) -> int:
+    """Heartbeats with this tag: a ZCARD."""
+    return sum(await db.pipeline([("ZCARD", shard.tagged(project, tag)) for shard in db.shards]))
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a look at one heartbeat would show, cheap for many at once: as long as it is equal, nothing has happened."""
+
+    status: bytes
+    rev: bytes
+    deadline: float | None
+    event: bytes
+
+
+async def glances(db: Database, heartbeats: Sequence[str]) -> list[Glance | None]:
+    """In the order asked for; None where there is none."""
+    reads: list[tuple[Any, ...]] = []
+    for heartbeat in heartbeats:
+        shard = db.shard(heartbeat)
+        reads += [
+            ("HMGET", shard.heartbeat(heartbeat), "status", "rev"),
+            ("ZSCORE", shard.deadlines, heartbeat),
+            ("XREVRANGE", shard.events(heartbeat), "+", "-", "COUNT", 1),
+        ]
+    answers = await db.pipeline(reads)
+    return [
+        Glance(status, rev or b"", None if score is None else float(score), newest[0][0] if newest else b"")
+        if status is not None
+        else None
+        for (status, rev), score, newest in zip(answers[::3], answers[1::3], answers[2::3], strict=True)
+    ]
+
+
 def _index(shard: Shard, project: str, status: str | None, tag: str | None) -> str:
     if tag is not None:
         return shard.tagged(project, tag)
     return shard.names(project) if status is None else shard.status(project, status)
 
 
-async def _entries(db: Database, indexes: Iterable[str], limit: int, cursor: str | None) -> list[bytes]:
+async def _entries(db: Database, indexes: Iterable[str], limit: int, cursor: str | None, prefix: str) -> list[bytes]:
     """The next entries over all shards: each gives at most `limit`, the smallest win."""
-    start = b"(" + base64.urlsafe_b64decode(cursor) if cursor else b"-"
-    ranges = await db.pipeline([("ZRANGEBYLEX", index, start, "+", "LIMIT", 0, limit) for index in indexes])
+    begins = prefix.casefold().encode()
+    start = b"(" + base64.urlsafe_b64decode(cursor) if cursor else b"[" + begins if begins else b"-"
+    end = b"(" + begins + b"\xff" if begins else b"+"  # no UTF-8 text has this byte, so all that begin so are smaller
+    ranges = await db.pipeline([("ZRANGEBYLEX", index, start, end, "LIMIT", 0, limit) for index in indexes])
     return sorted(entry for entries in ranges for entry in entries)[:limit]
 
 

@@ -21,6 +21,16 @@ SLUGS = "{flatline}:slugs:"  # + project; zset, lexicographic: ``<slug><NUL><hea
 BROKEN = "{flatline}:broken:"  # + project; hash: channel id -> JSON, why it cannot be told; until it can, or an edit
 THREADS = "{flatline}:thread:"  # + channel:thread; set: incidents told together that are not over; 60 days
 OPERATOR_CHANNELS = "{flatline}:operator_channels"  # string: ids of channels, joined by spaces
+USERS = "{flatline}:users"  # hash: user id -> JSON record, with the hash of the password
+LOGINS = "{flatline}:logins"  # hash: login -> user id
+PROJECTS = "{flatline}:projects"  # hash: project id -> JSON record; "default" is always there and need not be in it
+MEMBERS = "{flatline}:members:"  # + project; hash: user id -> owner, member or reader
+API_KEYS = "{flatline}:api_keys"  # hash: SHA-256 of a key -> JSON record
+API_KEYS_OF = "{flatline}:api_keys:"  # + project; hash: id of a key -> its SHA-256
+API_KEYS_USED = "{flatline}:api_keys_used"  # hash: SHA-256 of a key -> when it was last used
+SESSION = "{flatline}:session:"  # + SHA-256 of its id; string: JSON record; until idle for a week, or 30 days
+SIGN_IN = "{flatline}:sign_in:"  # + SHA-256 of a token; string: the token opens /login once; an hour
+ATTEMPTS = "{flatline}:attempts:"  # + kind:number; string: tries to sign in; 15 minutes
 DEFAULT_PROJECT = "default"
 
 

@@ -1,0 +1,65 @@
+"""The list of incidents: what is wrong now, what was, who has seen it, who was told."""
+
+import re
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from console import incidents as api
+from console.dashboard.page import Visit
+from console.errors import BadRequest, NotFound
+from console.reading import checked
+from console.routing import IDS, Call
+from console.schemas import Acknowledge, IncidentQuery, Snooze
+from store import channels, incidents
+
+PAGE: Final = 50  # incidents
+SNOOZES: Final = {"3600": "1 hour", "14400": "4 hours", "86400": "1 day"}  # seconds
+
+
+async def index(visit: Visit) -> Response:
+    """The open ones first, each the newest first."""
+    query = {name: visit.query[name] for name in ("status", "cursor") if visit.query.get(name)}
+    asked = checked(IncidentQuery, {**query, "limit": str(PAGE)})
+    found = await api.page(Call(visit.context, "", asked, principal=visit.visitor))
+    kept = {"status": asked.status} if asked.status else {}
+    return visit.page(
+        "incidents.html",
+        incidents=found.incidents,
+        now=await visit.context.db.now(),
+        chosen=asked.status or "",
+        more=f"/incidents?{urlencode({**kept, 'cursor': found.next_cursor})}" if found.next_cursor else "",
+        snoozes=SNOOZES,
+    )
+
+
+async def told(visit: Visit) -> Response:
+    """Who was told of one, as a part of the page."""
+    found = await api.get(Call(visit.context, await _ours(visit), None, principal=visit.visitor))
+    names = {each.id: each.name for each in await channels.of_project(visit.context.db, visit.visitor.project)}
+    return visit.page("told.html", deliveries=found.deliveries, names=names, now=await visit.context.db.now())
+
+
+async def acknowledge(visit: Visit) -> Response:
+    seen = Acknowledge(by=visit.visitor.name)
+    await api.acknowledge(Call(visit.context, await _ours(visit), seen, principal=visit.visitor))
+    return visit.go("/incidents")
+
+
+async def snooze(visit: Visit) -> Response:
+    seconds = visit.field("for")
+    if seconds not in SNOOZES:
+        raise BadRequest("A snooze takes an hour, four hours or a day.")
+    given = Snooze.model_validate({"for": int(seconds), "by": visit.visitor.name})
+    await api.snooze(Call(visit.context, await _ours(visit), given, principal=visit.visitor))
+    return visit.go("/incidents")
+
+
+async def _ours(visit: Visit) -> str:
+    """The id that the path names. Raises NotFound also for one of another project."""
+    id_: str = visit.request.path_params["incident"]
+    (found,) = await incidents.get_many(visit.context.db, [id_]) if re.fullmatch(IDS["incident"], id_) else (None,)
+    if found is None or found.project != visit.visitor.project:
+        raise NotFound("There is no such incident.")
+    return id_

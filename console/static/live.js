@@ -1,0 +1,99 @@
+// Follows what happens, and fetches anew what it concerns. A page in the background, or one for which the server has no
+// room, asks now and then instead: a browser has only six connections to a server, for all of its pages.
+import { now } from "./times.js";
+
+const ASK_MS = 15000;
+const title = document.title;
+let source, asking, following, since;
+
+const watched = () => [...document.querySelectorAll("[data-watch]")].map((each) => each.dataset.watch);
+
+function favicon(down) {
+  const text = down > 99 ? "99" : String(down);
+  const drawn = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#b3261e"/><text x="16" y="23" font-family="sans-serif" font-size="20" font-weight="700" fill="#fff" text-anchor="middle">${text}</text></svg>`;
+  return `data:image/svg+xml,${encodeURIComponent(drawn)}`;
+}
+
+function showCounts(counts) {
+  const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  for (const each of document.querySelectorAll("[data-count]")) {
+    const count = each.dataset.count === "all" ? all : counts[each.dataset.count];
+    each.textContent = count.toLocaleString("en");
+  }
+  document.title = counts.down ? `▼ ${counts.down} down · ${title}` : title;
+  document.documentElement.classList.toggle("has-down", counts.down > 0);
+  const icon = document.querySelector("link[rel=icon]");
+  icon.href = counts.down ? favicon(counts.down) : "/static/favicon.svg";
+}
+
+function fetchAnew(ids) {
+  const page = document.querySelector("[data-page]");
+  if (page) {
+    if (ids.includes(page.dataset.watch))
+      htmx.ajax("GET", location.pathname, { target: "#live", select: "#live", swap: "outerHTML" });
+    return;
+  }
+  const here = new Set(watched());
+  const shown = ids.filter((id) => here.has(id));
+  if (shown.length) htmx.ajax("GET", `/rows?ids=${shown.join(",")}`, { swap: "none" });
+}
+
+function take(message) {
+  since = Number(message.lastEventId) || since;
+  const { counts, changed } = JSON.parse(message.data);
+  showCounts(counts);
+  if (changed.length) fetchAnew(changed);
+}
+
+async function ask() {
+  try {
+    const answer = await fetch("/counts");
+    if (answer.ok) showCounts((await answer.json()).counts);
+    if (!document.hidden) fetchAnew(watched());
+  } catch {
+    // The next time may do.
+  }
+}
+
+function stop() {
+  source?.close();
+  clearInterval(asking);
+  source = asking = undefined;
+}
+
+function start() {
+  stop();
+  following = watched().join(",");
+  if (document.hidden) {
+    asking = setInterval(ask, ASK_MS);
+    return;
+  }
+  source = new EventSource(`/events?since=${Math.floor(since)}&ids=${following}`);
+  source.onmessage = take;
+  source.onerror = () => {
+    if (source?.readyState === EventSource.CLOSED) {
+      stop();
+      asking = setInterval(ask, ASK_MS);
+    }
+  };
+}
+
+// What becomes late does so without anything happening.
+function fetchStale() {
+  const due = [...document.querySelectorAll("[data-stale]")].filter((each) => Number(each.dataset.stale) < now());
+  for (const each of due) delete each.dataset.stale;
+  if (due.length) fetchAnew(due.map((each) => each.dataset.watch));
+}
+
+export function follow() {
+  if (!document.querySelector(".top nav")) return;
+  since = Number(document.body.dataset.now) || now();
+  start();
+  setInterval(fetchStale, 1000);
+  document.addEventListener("visibilitychange", start);
+  document.addEventListener("htmx:afterSettle", () => {
+    if (watched().join(",") !== following) start();
+  });
+  addEventListener("pagehide", stop);
+  addEventListener("pageshow", (event) => event.persisted && start());
+}
