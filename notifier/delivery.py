@@ -117,23 +117,25 @@ class Desk:
 
     async def _say(self, channel: Channel, word: Word, group: Sequence[Lease], about: About) -> None:
         """One message, for one incident or for many, and how it ended."""
-        started = time.monotonic()
+        started, thread = time.monotonic(), _thread(channel, group)
         if channel.gone and word != "test":
             return await self._record(group, result="dead", answer=channel.broken, reason=Reason.GONE)
         if is_off(channel, word):
             return await self._record(group, result="told", answer=OFF)
         try:
             async with asyncio.timeout(ATTEMPT_S):
-                answer, thread = await self._send(channel, word, group, about)
+                answer = await self._send(channel, word, group, about, thread=thread)
         except DeliveryError as error:
-            await self._failed(channel, group, error, started)
+            await self._failed(channel, group, error, started, thread=thread)
         except TimeoutError:
-            await self._failed(channel, group, DeliveryError(Reason.TIMEOUT, "it took too long"), started)
+            await self._failed(
+                channel, group, DeliveryError(Reason.TIMEOUT, "it took too long"), started, thread=thread
+            )
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - a record or settings that nobody checked: put off like any failure
             log(logger, logging.ERROR, "cannot_send", error, channel=channel.id, incident=group[0].incident)
-            await self._failed(channel, group, DeliveryError(Reason.SETTINGS, CANNOT_SEND), started)
+            await self._failed(channel, group, DeliveryError(Reason.SETTINGS, CANNOT_SEND), started, thread=thread)
         else:
             latency_ms = int((time.monotonic() - started) * 1000)
             await self._record(group, result="told", answer=answer, latency_ms=latency_ms, thread=thread)
@@ -141,22 +143,21 @@ class Desk:
             self._metrics.delivered(channel.kind, len(group), latency_ms / 1000)
             log(logger, logging.INFO, "told", channel=channel.id, what=word, incidents=len(group))
 
-    async def _send(self, channel: Channel, word: Word, group: Sequence[Lease], about: About) -> tuple[str, str]:
-        """The receiver's answer, and the thread that it was told under. Raises DeliveryError, or whatever."""
+    async def _send(self, channel: Channel, word: Word, group: Sequence[Lease], about: About, *, thread: str) -> str:
+        """The receiver's answer. Raises DeliveryError, or whatever."""
         service = SENDERS.get(channel.kind)
         if service is None:  # made by a newer version, or its sender was removed: retried until one knows it
             raise DeliveryError(Reason.SETTINGS, "this notifier cannot send to this kind of channel")
-        message, thread = await self._writer.write(channel, word, group, about), ""
-        if service.threads:
-            thread = group[0].thread or group[0].incident
+        message = await self._writer.write(channel, word, group, about)
+        if thread:
             if word == "resolved" and (left := await self._leave(thread, group)):
-                return f"not sent: {left} of this alert are still down", thread
+                return f"not sent: {left} of this alert are still down"
             message = replace(message, thread=thread)
         if word != "resolved" and (thread or len(group) > 1):
             incidents = [lease.incident for lease in group]
             await threads.join(self._db, self._channel, thread or incidents[0], incidents)
         self._pace.take()
-        return await service.make(self._senders).send(message, channel.settings), thread
+        return await service.make(self._senders).send(message, channel.settings)
 
     @asynccontextmanager
     async def _kept(self, leases: Sequence[Lease]) -> AsyncIterator[None]:
@@ -175,7 +176,10 @@ class Desk:
         """How many of a thread are still down when these are over."""
         return await threads.leave(self._db, self._channel, thread, [lease.incident for lease in group])
 
-    async def _failed(self, channel: Channel, leases: Sequence[Lease], error: DeliveryError, started: float) -> None:
+    async def _failed(
+        self, channel: Channel, leases: Sequence[Lease], error: DeliveryError, started: float, *, thread: str
+    ) -> None:
+        """`thread` is kept: a receiver that did not answer may have heard all the same."""
         is_dead = False
         # Some of a folded message may have been tried for days and others never: each waits, or is given up, by itself.
         for attempt in sorted({lease.attempt for lease in leases}):
@@ -189,6 +193,7 @@ class Desk:
                 answer=str(error),
                 reason=error.reason,
                 latency_ms=int((time.monotonic() - started) * 1000),
+                thread=thread,
             )
             event = "dead_letter" if delay_s is None else "delivery_failed"
             level = logging.ERROR if delay_s is None else logging.WARNING
@@ -279,14 +284,20 @@ def _groups(leases: Sequence[Lease], service: Service | None) -> list[tuple[Word
     for word, of_fleets in product(WORDS, (True, False)):
         # Apart: a fleet with a million silent members is not to vanish among three hundred heartbeats.
         group = [lease for lease in leases if lease.word == word and (lease.silent is not None) == of_fleets]
-        if service and service.threads and word != "opened":
+        if service and service.threads:
             by_thread: dict[str, list[Lease]] = {}
-            for lease in group:
-                by_thread.setdefault(lease.thread or lease.incident, []).append(lease)
+            for lease in group:  # what begins has none yet, but for a repeat of what may have been said
+                by_thread.setdefault(lease.thread or ("" if word == "opened" else lease.incident), []).append(lease)
+            group = by_thread.pop("", [])
             groups += [(word, some) for some in by_thread.values()]
-        else:
-            groups += [(word, group)] if len(group) > FEW else [(word, [lease]) for lease in group]
+        groups += [(word, group)] if len(group) > FEW else [(word, [lease]) for lease in group]
     return groups
+
+
+def _thread(channel: Channel, group: Sequence[Lease]) -> str:
+    """What a message is told under; "" where the receiver knows no such thing."""
+    service = SENDERS.get(channel.kind)
+    return (group[0].thread or group[0].incident) if service and service.threads else ""
 
 
 def _opened(incident: str) -> tuple[int, str]:

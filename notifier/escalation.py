@@ -5,6 +5,7 @@ the outbox; what it means is decided here, from the records as they are then; an
 incident is still open, nobody has acknowledged it, and nobody else was faster.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -13,14 +14,18 @@ from notifier.reading import legible_incidents, legible_owners
 from rules import policies, windows
 from rules.oncall import on_call
 from rules.policies import Policy, Step
+from runtime.logs import log
 from store import channels, notifications, plans
 from store.database import Database
+from store.errors import StoreError
 from store.fleets import Fleet
 from store.plans import Plan
 from store.records import Heartbeat, Incident
 
 LOOK_AGAIN_MS: Final = 60_000  # a window may be changed or deleted before its end
 DONE: Final = "done"  # the position behind the last step
+
+logger = logging.getLogger(__name__)
 
 Owner = Heartbeat | Fleet
 Pair = tuple[str, str]  # incident, channel
@@ -82,7 +87,13 @@ class Escalation:
                     continue
                 if incident.project not in nows:
                     nows[incident.project] = await self._now(incident.project)
-                told = await self._do(chore, incident, owner, nows[incident.project])
+                try:
+                    told = await self._do(chore, incident, owner, nows[incident.project])
+                except StoreError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - it comes up again; those handed out with it go on
+                    log(logger, logging.ERROR, "chore_failed", error, chore=chore)
+                    continue
                 at_once += told.at_once
                 if told.pairs:
                     found.append((incident.project, told.pairs))

@@ -66,13 +66,16 @@ local function park(h)
   call('ZADD', DEADLINES, 'inf', h.id)
 end
 
--- When one that is silent is late, though it is no incident yet: its period is over, or its slot has come.
+-- When one that is silent is late, though it is no incident yet: its period is over, or its slot has come. nil = never.
+local function late_at(h, deadline)
+  local at = h.slot
+  if not h.schedule then at = deadline - h.grace * 1000 - ((h.misses or 1) - 1) * h.period * 1000 end
+  return at and not h.slot_from and at < deadline and math.floor(at) or nil
+end
+
 local function warn(h, deadline)
-  local late_at = h.slot
-  if not h.schedule then late_at = deadline - h.grace * 1000 - ((h.misses or 1) - 1) * h.period * 1000 end
-  if late_at and not h.slot_from and late_at < deadline then
-    call('ZADD', TIMERS, text(math.floor(late_at)), 'late:' .. h.id)
-  end
+  local at = late_at(h, deadline)
+  if at then call('ZADD', TIMERS, text(at), 'late:' .. h.id) end
 end
 
 -- A live deadline. For CACHE_AGE after an edit it is held back: a node that still has the old span must not move it.
@@ -255,15 +258,15 @@ local function next_word(incident, channel, d)
   elseif status == 'late' and not d.told then
     local h = read(state[6])  -- who has pinged since is not late
     return h and h.status == 'up' and h.pinged <= tonumber(state[7]) and 'late' or nil
-  elseif status == 'resolved' and d.told ~= 'resolved' and (d.told or not by_hand) then
+  elseif status == 'resolved' and d.told ~= 'resolved' and (d.told or d.heard or not by_hand) then
     return 'resolved'
-  elseif status == 'void' and d.told and d.told ~= 'resolved' then
+  elseif status == 'void' and d.told ~= 'resolved' and (d.told or d.heard) then
     return 'resolved'
   end
 end
 
 local TOLD_SO_FAR = {'told', 'told_count', 'told_times', 'acknowledges', 'given_up', 'owner', 'leased_until', 'word',
-                     'attempt', 'created', 'times'}
+                     'attempt', 'created', 'times', 'heard', 'next', 'at'}
 
 local function told_so_far(incident, channel)
   local values, d = call('HMGET', key('delivery', incident .. ':' .. channel), unpack(TOLD_SO_FAR)), {}
@@ -275,4 +278,12 @@ end
 local function given_up(incident, channel, word)
   if word ~= 'opened' and word ~= 'reminder' then return word end
   return word .. ' ' .. (call('HGET', key('incident', incident), 'to:' .. channel) or '1')
+end
+
+-- Whether a chore waits for its time. Who hands it out moves it, so one that was handed out before it was set anew does
+-- not look as if that had come; and a clock that steps back moves it, too.
+local function is_waiting(chore)
+  local kind, incident = string.match(chore, '^(%a+):([^:]*)')
+  local at = tonumber(call('ZSCORE', CHORES, chore) or 0)
+  return at > NOW and at == tonumber(call('HGET', key('incident', incident), 'due:' .. kind) or 0)
 end

@@ -6,9 +6,11 @@
 --   late|test with the number of this attempt; of a fleet's incident also how many members are silent, as the message
 --   must say it; as of when, ms; how often this channel was to be told; the escalation step that brought it in; and
 --   the thread under which it was told the beginning. Instead of a word: '' = nothing to tell; busy = another owner's
---   lease; wait = the incident before this one, of the same heartbeat or fleet, is not told to its end yet.
+--   lease; wait = not yet: the incident before this one, of the same heartbeat or fleet, is not told to its end, or the
+--   word was refused and the time of its next try has not come.
 local owner, lease_ms, channel, acknowledges = unpack(ARGV, 1, 4)
 local LONG = 3600000 -- ms; the longest Retry-After that we obey
+local AGAIN = 15000  -- ms until somebody looks after what no chore remembers
 local answers = {}
 
 local function nothing(word)
@@ -17,6 +19,7 @@ end
 
 local function finish(delivery, incident)
   call('ZREM', CHORES, 'retry:' .. incident .. ':' .. channel)
+  call('HDEL', delivery, 'owner', 'leased_until', 'word')  -- of one who vanished
   if call('HGET', key('incident', incident), 'status') ~= 'open' then call('PEXPIRE', delivery, KEEP_INCIDENTS) end
   return nothing('')
 end
@@ -42,17 +45,24 @@ local function lease(incident)
     word = next_word(incident, channel, d)
   end
   if not word or given_up(incident, channel, word) == d.given_up then return finish(delivery, incident) end
+  -- A reminder, or an entry that is handled twice, names it sooner than its chore would. Not if the clock stepped back.
+  if d.word == word and d.next and tonumber(d.next) > NOW and tonumber(d.at) <= NOW then
+    call('ZADD', CHORES, d.next, chore)
+    return nothing('wait')
+  end
   local previous = call('HGET', key('incident', incident), 'previous')
   if previous and previous ~= '' and unfinished(previous) then
-    local before = 'retry:' .. previous .. ':' .. channel
-    local is_told_now = call('HEXISTS', key('delivery', previous .. ':' .. channel), 'owner') == 1
+    local before, its_delivery = 'retry:' .. previous .. ':' .. channel, key('delivery', previous .. ':' .. channel)
+    local is_told_now = call('HEXISTS', its_delivery, 'owner') == 1
     local due = not is_told_now and tonumber(call('ZSCORE', CHORES, before) or NOW) or NOW
     -- Its retry may be hours away, and the channel back long since: news hurry it, once for each incident. Not one
     -- that is nearer: the receiver may have asked for that time.
     if due > NOW + LONG and call('HSETNX', delivery, 'hurried', '1') == 1 then
       due = NOW
+      call('HDEL', its_delivery, 'next')
       call('ZADD', CHORES, text(due), before)
     end
+    call('ZADD', CHORES, 'NX', text(NOW + AGAIN), before)  -- the entry that tells of its end may have been set aside
     call('ZADD', CHORES, text(math.max(due, NOW) + 1000), chore)
     return nothing('wait')
   end

@@ -15,6 +15,7 @@ local function note(incident, word)
   call('HDEL', delivery, 'owner', 'leased_until', 'next')
   call('HSET', delivery, 'outcome', outcome, 'answer', answer, 'reason', reason, 'latency', latency,
        'at', text(NOW))
+  if thread ~= '' then call('HSET', delivery, 'thread', thread) end
   if outcome == 'retry' then
     call('HSET', delivery, 'next', text(NOW + delay))
     return call('ZADD', CHORES, text(NOW + delay), 'retry:' .. name)
@@ -25,7 +26,6 @@ local function note(incident, word)
   if outcome == 'told' then
     call('ZREM', DEAD, name)
     call('HSET', delivery, 'told_times', times or '1')
-    if thread ~= '' then call('HSET', delivery, 'thread', thread) end
     if word ~= 'reminder' then call('HSET', delivery, 'told', word) end
   elseif word ~= 'grown' then  -- that one is due again when it has doubled again
     local tried = (word == 'opened' or word == 'reminder') and word .. ' ' .. (times or '1') or word
@@ -35,8 +35,9 @@ local function note(incident, word)
     call('ZADD', DEAD, text(NOW), name)
     call('ZREMRANGEBYRANK', DEAD, 0, -DEAD_LETTERS - 1)
   end
-  local now_due = next_word(incident, channel, told_so_far(incident, channel))
-  if now_due and (now_due ~= word or now_due == 'grown' or now_due == 'reminder') then  -- it moved on meanwhile
+  local d = told_so_far(incident, channel)
+  local now_due = next_word(incident, channel, d)
+  if now_due and given_up(incident, channel, now_due) ~= d.given_up then  -- it moved on meanwhile
     call('ZADD', CHORES, text(NOW), 'retry:' .. name)
   else
     call('ZREM', CHORES, 'retry:' .. name)

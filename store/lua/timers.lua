@@ -21,10 +21,13 @@ function fire.settle(h)
   end
 end
 
--- Told like an incident, but it is none. Not if we may have missed the ping.
+-- Told like an incident, but it is none. Not if we may have missed the ping. A node that did not know of the wish yet
+-- has moved the deadline alone, and an edit may have left nothing to be late for.
 function fire.late(h, due_at)
   local id = h.id .. '-' .. text(due_at)
   if not h.warn_late or h.status ~= 'up' or h.deadline == INF or deaf(h.pinged, due_at) then return end
+  local at = late_at(h, h.deadline)
+  if not at or at > due_at then return warn(h, h.deadline) end
   if call('EXISTS', key('incident', id)) == 1 then return end
   call('HSET', key('incident', id), 'heartbeat', h.id, 'project', h.project, 'status', 'late', 'cause', 'late',
        'opened_at', text(due_at), 'last_ping', text(h.pinged))

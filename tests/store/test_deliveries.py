@@ -349,3 +349,22 @@ async def test_news_of_a_heartbeat_hurry_a_retry_that_is_hours_away_but_only_onc
     await end(db, first, "resolved", "retry", delay_ms=delay_ms)
     assert await lease(db, second) == [(None, 0)]
     assert (await chores(db))[f"retry:{first}:c"] == clock.now + delay_ms
+
+
+async def test_what_is_hurried_is_tried_though_its_retry_is_hours_away(db: Database, clock: Clock) -> None:
+    made, first = await trouble(db)
+    await lease(db, first)
+    await end(db, first, "opened")
+    await clock.forward(1)
+    await send(db, made, at=clock.now)
+    assert await lease(db, first) == [("resolved", 1)]
+    await end(db, first, "resolved", "retry", delay_ms=12 * 3_600_000)
+    assert await lease(db, first) == [(None, 0)]
+    await clock.forward(1)
+    await send(db, made, "fail", at=clock.now)
+    second = (await heartbeats.get(db, made.id)).incident
+    assert second
+    await note(db, second)
+
+    assert await lease(db, second) == [(None, 0)]
+    assert await lease(db, first) == [("resolved", 2)]
