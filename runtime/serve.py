@@ -117,12 +117,14 @@ class _Server(uvicorn.Server):
         self._look_ticks = max(1, round(receive_s / LOOKS / TICK_S))
         look_s = self._look_ticks * TICK_S
         self._receive_looks, self._idle_looks = math.ceil(receive_s / look_s), math.ceil(idle_s / look_s)
+        self.stopping = asyncio.Event()  # in each request's state: answers without an end watch it
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state["stopping"] = self.stopping
         await super().startup(sockets)
         if self._ready and sockets and self.started:
             self._ready(sockets[0].getsockname()[1])
@@ -157,6 +159,7 @@ class _Server(uvicorn.Server):
 
     async def stop(self, task: asyncio.Task[None]) -> None:
         self.should_exit = True
+        self.stopping.set()
         if not self.started:
             task.cancel()  # nobody is served yet, and the lifespan may wait for a Redis that never comes
         try:
