@@ -27,6 +27,7 @@ FIELDS_MAX: Final = 20
 PATH: Final = re.compile(r"/([!-.0-\[\]-~][!-\[\]-~]{0,1999})?")  # of ours: //host and /\host lead away
 #: No referrer at all would make browsers send "Origin: null", which says nothing.
 HEADERS: Final = {**pages.HEADERS, "referrer-policy": "same-origin"}
+BY_BROWSERS: Final = frozenset({"sec-fetch-site", "origin"})
 WRONG: Final = "That is not right. Check what you typed; after some tries you have to wait."
 USED: Final = "This link was used before, or is more than an hour old. Sign in with the API key."
 
@@ -58,7 +59,8 @@ class SignIn:
         return await self._welcome(request, target, None)
 
     async def _sign_in(self, request: Request) -> Response:
-        must_be_ours(request.headers)
+        if not BY_BROWSERS.isdisjoint(request.headers.keys()):  # a program says neither, and brings its own key
+            must_be_ours(request.headers)
         form = await _form(request)
         target = _path(_field(form, "next"))
         await self._count(request)
