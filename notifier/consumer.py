@@ -94,7 +94,8 @@ class Consumer:
             await self._put_off(notification)
         else:
             told = await self._escalation.first(notification.project, notification.incidents)
-            await notifications.enlist(self._db, self._shard, notification.entry, told.pairs, told.chores)
+            seen = [(f"look:{incident}", None) for incident in notification.incidents]
+            await notifications.enlist(self._db, self._shard, notification.entry, told.pairs, [*told.chores, *seen])
             self._desks.put(notification.project, told.pairs)
             for project, pairs in await self._escalation.due(told.at_once):
                 self._desks.put(project, pairs)

@@ -129,6 +129,11 @@ class Shard:
         """Hash: what one channel was told about one incident; 30 days after the last word."""
         return f"{self.tag}delivery:{incident}:{channel}"
 
+    @property
+    def unseen(self) -> str:
+        """Zset: incident -> when it is named in the outbox again; those that nobody has taken note of."""
+        return self.tag + "unseen"
+
     def told(self, channel: str) -> str:
         """Stream: what a channel was sent, the last 200 (or some more) messages; 30 days after the last."""
         return f"{self.tag}told:{channel}"

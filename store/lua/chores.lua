@@ -6,6 +6,7 @@
 --   remind:<incident>        it is still down
 --   tell:<incident>:<channel>  somebody's next contact, unless he has acknowledged by now
 --   window:<incident>        it opened in a maintenance window: is that over?
+-- And names incidents again that nobody has taken note of.
 -- ARGV: limit
 -- Returns the number of chores handed over.
 local AGAIN = 30000  -- ms
@@ -18,6 +19,12 @@ for _, chore in ipairs(due) do
   local delivery = string.match(chore, '^retry:(.*)$')
   if delivery then deliveries[#deliveries + 1] = delivery else others[#others + 1] = chore end
 end
+for _, incident in ipairs(call('ZRANGEBYSCORE', UNSEEN, '-inf', text(NOW), 'LIMIT', 0, ARGV[1])) do
+  local project = call('HGET', key('incident', incident), 'project')
+  call('ZREM', UNSEEN, incident)
+  if project then look(project, incident) end
+end
+notify()
 if #due > 0 then
   call('XADD', NOTIFICATIONS, '*', 'deliveries', table.concat(deliveries, ' '), 'chores', table.concat(others, ' '))
 end

@@ -3,6 +3,8 @@
 -- Keys of one heartbeat or incident are built from the same hash tag, so they are in the same slot.
 local DEADLINES, TIMERS, CHORES, OPEN, CLOSED, NOTIFICATIONS, PULSE, DEAF, CHANGES, DEAD, FLEETS = unpack(KEYS)
 local TAG = string.match(DEADLINES, '^{.-}:')
+local UNSEEN = TAG .. 'unseen'   -- incidents that the outbox names: whoever takes note of them takes them off
+local UNSEEN_FOR = 60000         -- ms until they are named again: entries can get lost, by a hand or with their group
 local INF = math.huge
 local DAY = 86400000
 local KEEP_INCIDENTS = 30 * DAY  -- closed ones
@@ -159,6 +161,7 @@ local function end_run(h, rid)
 end
 
 local function look(project, incident)
+  call('ZADD', UNSEEN, 'NX', text(NOW + UNSEEN_FOR), incident)
   if not looks[project] then
     looks[project] = {}
     order[#order + 1] = project

@@ -8,6 +8,7 @@ for i = 4, 3 + 2 * chores, 2 do
   local name, due = ARGV[i], ARGV[i + 1]
   local kind, incident = string.match(name, '^([^:]*):?([^:]*)')  -- whatever stands there
   local state = call('HMGET', key('incident', incident), 'status', 'acknowledged_at', 'snoozed_until')
+  if kind == 'look' then call('ZREM', UNSEEN, incident) end
   if due == '' or state[1] ~= 'open' or state[2] then
     call('ZREM', CHORES, name)
   elseif kind == 'tell' then

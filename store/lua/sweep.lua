@@ -55,7 +55,7 @@ end
 notify()
 
 local next_due = INF
-for _, zset in ipairs({DEADLINES, TIMERS, CHORES, FLEETS}) do
+for _, zset in ipairs({DEADLINES, TIMERS, CHORES, FLEETS, UNSEEN}) do
   local first = call('ZRANGE', zset, 0, 0, 'WITHSCORES')
   next_due = math.min(next_due, tonumber(first[2] or INF))
 end

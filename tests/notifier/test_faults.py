@@ -305,3 +305,34 @@ async def test_what_nobody_took_note_of_survives_the_loss_of_the_group(office: O
         await office.tell("other")
         assert [event for event, _ in office.events()] == expected
         await office.recover(heartbeat)
+
+
+@pytest.mark.parametrize("how", ["trimmed", "deleted", "with its reader", "with its group"])
+async def test_what_the_outbox_loses_is_named_again(office: Office, how: str) -> None:
+    await office.channel("hook")
+    heartbeat, _ = await office.down()
+    shard = office.db.shards[0]
+    reader = Reader(office.db, shard, "gone")
+    await reader.make_group()
+    (entry,) = await reader.read(wait_ms=1)
+    await reader.aclose()
+    await office.db.execute(*{
+        "trimmed": ("XTRIM", shard.notifications, "MAXLEN", 0),
+        "deleted": ("XDEL", shard.notifications, entry.entry),
+        "with its reader": ("XGROUP", "DELCONSUMER", shard.notifications, GROUP, "gone"),
+        "with its group": ("DEL", shard.notifications),
+    }[how])  # fmt: skip
+
+    await office.clock.forward(59)
+    await office.tell()
+    assert office.told() == []
+    await office.clock.forward(1)
+    await office.tell()
+    assert office.events() == [("opened", "backup")]
+    await office.recover(heartbeat)
+    await office.tell()
+    await office.clock.forward(600)
+    await office.tell()
+
+    assert office.events() == [("opened", "backup"), ("resolved", "backup")]
+    assert await office.db.execute("ZCARD", shard.unseen) == 0
