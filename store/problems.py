@@ -130,7 +130,8 @@ async def facts(db: Database) -> Facts:
 
 
 async def _of_shard(db: Database, shard: Shard) -> list[int]:
-    return [int(figure) for figure in await db.run("facts", shard, LETTER_COUNTS_MS)]
+    # Not int() alone: the oldest due moment may be a granted deadline, which ends in .5.
+    return [int(float(figure)) for figure in await db.run("facts", shard, LETTER_COUNTS_MS)]
 
 
 async def _makes_snapshots(db: Database) -> bool:

@@ -368,6 +368,15 @@ async def test_chores_are_behind_without_a_pulse_but_not_while_the_outbox_has_no
     assert (await problems.facts(db)).behind_ms == 0
 
 
+async def test_a_granted_deadline_ends_in_half_a_millisecond_and_may_be_behind_like_any(
+    db: Database, clock: Clock
+) -> None:
+    await hear(db, clock)
+    await db.execute("ZADD", db.shards[0].deadlines, f"{T0 - 9_000}.5", "0123456789ab")
+
+    assert (await problems.facts(db)).behind_ms == 8_999
+
+
 async def test_we_are_unheard_since_the_newest_pulse(db: Database, clock: Clock) -> None:
     await hear(db, clock)
     await clock.forward(301)
