@@ -296,6 +296,7 @@ class Machine(RuleBasedStateMachine):
             assert self.do(fleets.forget(self.db, fleet.id, slug)) == (slug in fleet.members)
             fleet.leave(slug)
             self.pinged.pop((fleet.id, slug), None)
+            self._left(fleet)
 
     @rule(number=which_fleet, seconds=st.sampled_from([0, 10, 100, 1_000]))
     def forget_the_silent(self, number: int, seconds: int) -> None:
@@ -303,6 +304,14 @@ class Machine(RuleBasedStateMachine):
             before = len(fleet.members)
             fleet.forget_silent(seconds * 1000)
             assert self.do(fleets.forget_silent(self.db, fleet.id, seconds)) == before - len(fleet.members)
+            self._left(fleet)
+
+    def _left(self, fleet: FleetModel) -> None:
+        """A device that was forgotten owes us its next ping first: an old one that is repeated meanwhile brings it back
+        as old as that ping is; after an edit to a shorter period, perhaps with no time left until the next one.
+        """
+        if DEVICE not in fleet.members:
+            self.unheard[fleet.id] = EXCUSED + 1
 
     @rule(number=which_fleet)
     def delete(self, number: int) -> None:

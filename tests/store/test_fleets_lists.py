@@ -318,6 +318,16 @@ async def test_who_is_forgotten_is_no_member_whatever_its_status_and_may_join_ag
         await fleets.forget(db, "0123456789ab", "a")
 
 
+async def test_an_old_ping_brings_the_forgotten_back_as_old_as_it_is(db: Database, clock: Clock) -> None:
+    """What was said since is forgotten with the member: the deadline is the old ping's, not the newest's."""
+    fleet = await make_fleet(db)
+    await say_all(db, fleet, Ping("a", T0 - 9_000), Ping("a", T0))
+    await fleets.forget(db, fleet.id, "a")
+
+    assert await say(db, fleet, "a", at=T0 - 9_000) == "up"
+    assert (await placed(db, fleet))["deadlines"] == {"a": T0 - 9_000 + SPAN}
+
+
 async def test_who_has_been_silent_for_long_is_forgotten_in_chunks(db: Database, clock: Clock) -> None:
     fleet = await make_fleet(db)
     for start in (0, 250, 500):
