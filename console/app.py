@@ -11,12 +11,12 @@ from starlette.types import ExceptionHandler
 from console.api import TABLE
 from console.auth import Keys
 from console.dashboard.app import Dashboard
+from console.dashboard.signed import Signed
+from console.dashboard.signin import SignIn
 from console.errors import ApiError, on_api_error, on_http_error
 from console.mcp import Mcp
-from console.pages import Pages
 from console.routing import Context, routes_of
 from console.settings import ConsoleSettings
-from console.signin import SignIn
 from runtime import health, metrics
 from runtime.errors import StartError
 from store.database import Database
@@ -41,7 +41,7 @@ class Console:
             *SignIn(context).routes,
             *Dashboard(context).routes,
             *Mcp(context, routes_of(TABLE, context)).routes,
-            *Pages(db).routes,
+            *Signed(db).routes,
         ]
 
     async def ready(self) -> Mapping[str, str]:

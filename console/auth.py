@@ -149,13 +149,16 @@ class Keys:
 
 def must_be_ours(headers: Headers) -> None:
     """Raises Forbidden when a page of others made the browser send this, or when it does not say."""
-    site = headers.get("sec-fetch-site")
-    if site is None:
-        is_ours = "host" in headers and _host(headers.get("origin", "")) == headers["host"].lower()
-    else:
-        is_ours = site in OUR_PAGES
-    if not is_ours:
+    if not is_ours(headers):
         raise Forbidden("this was not sent by a page of ours; send an API key, or sign in and try there")
+
+
+def is_ours(headers: Headers) -> bool | None:
+    """Whether a page of ours made the browser send this; None = it does not say, so it may be no browser at all."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site in OUR_PAGES
+    return None if origin is None else _host(origin) == headers.get("host", "").lower() != ""
 
 
 def _host(origin: str) -> str:

@@ -1,7 +1,7 @@
 """The routes of the pages, and what holds for each: known visitors, forms of our own, errors as a page."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import orjson
@@ -9,9 +9,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from console.access import Principal
+from console.access import Need, Principal
+from console.auth import is_ours
 from console.dashboard import heartbeat, incidents, lists
-from console.dashboard.guard import is_ours
 from console.dashboard.page import HEADERS, Visit, form_of, is_id, rendered, sign_in
 from console.errors import ApiError, Invalid
 from console.live import IDS_MAX, RETRY_MS, Live
@@ -24,27 +24,35 @@ Handler = Callable[[Visit], Awaitable[Response]]
 STREAM_HEADERS: Final = {**HEADERS, "x-accel-buffering": "no"}
 
 # fmt: off
-TABLE: Final[tuple[tuple[str, str, Handler], ...]] = (
-    ("GET",  "/",                                             lists.index),
-    ("GET",  "/rows",                                         lists.some_rows),
-    ("POST", "/bulk",                                         lists.bulk),
-    ("GET",  "/new",                                          heartbeat.new),
-    ("POST", "/new",                                          heartbeat.create),
-    ("GET",  "/schedules/preview",                            heartbeat.preview),
-    ("GET",  "/heartbeats/{heartbeat}",                       heartbeat.show),
-    ("GET",  "/heartbeats/{heartbeat}/settings",              heartbeat.settings),
-    ("POST", "/heartbeats/{heartbeat}/settings",              heartbeat.change),
-    ("GET",  "/heartbeats/{heartbeat}/events/{event}/output", heartbeat.output),
-    ("POST", "/heartbeats/{heartbeat}/pause",                 heartbeat.pause),
-    ("POST", "/heartbeats/{heartbeat}/resume",                heartbeat.resume),
-    ("POST", "/heartbeats/{heartbeat}/rotate",                heartbeat.rotate),
-    ("POST", "/heartbeats/{heartbeat}/delete",                heartbeat.delete),
-    ("GET",  "/incidents",                                    incidents.index),
-    ("GET",  "/incidents/{incident}/told",                    incidents.told),
-    ("POST", "/incidents/{incident}/acknowledge",             incidents.acknowledge),
-    ("POST", "/incidents/{incident}/snooze",                  incidents.snooze),
+TABLE: Final[tuple[tuple[str, str, Need, Handler], ...]] = (
+    # method path                                             needs    handler
+    ("GET",  "/",                                             "read",  lists.index),
+    ("GET",  "/rows",                                         "read",  lists.some_rows),
+    ("POST", "/bulk",                                         "write", lists.bulk),
+    ("GET",  "/new",                                          "write", heartbeat.new),
+    ("POST", "/new",                                          "write", heartbeat.create),
+    ("GET",  "/schedules/preview",                            "read",  heartbeat.preview),
+    ("GET",  "/heartbeats/{heartbeat}",                       "read",  heartbeat.show),
+    ("GET",  "/heartbeats/{heartbeat}/settings",              "write", heartbeat.settings),
+    ("POST", "/heartbeats/{heartbeat}/settings",              "write", heartbeat.change),
+    ("GET",  "/heartbeats/{heartbeat}/events/{event}/output", "read",  heartbeat.output),
+    ("POST", "/heartbeats/{heartbeat}/pause",                 "write", heartbeat.pause),
+    ("POST", "/heartbeats/{heartbeat}/resume",                "write", heartbeat.resume),
+    ("POST", "/heartbeats/{heartbeat}/rotate",                "write", heartbeat.rotate),
+    ("POST", "/heartbeats/{heartbeat}/delete",                "write", heartbeat.delete),
+    ("GET",  "/incidents",                                    "read",  incidents.index),
+    ("GET",  "/incidents/{incident}/told",                    "read",  incidents.told),
+    ("POST", "/incidents/{incident}/acknowledge",             "write", incidents.acknowledge),
+    ("POST", "/incidents/{incident}/snooze",                  "write", incidents.snooze),
 )
 # fmt: on
+
+REFUSED: Final[Mapping[Need, str]] = {
+    "read": "You may not look.",
+    "write": "You may look, and not change anything.",
+    "admin": "This is for the owners of the project.",
+    "operator": "This is for those who run this server.",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -56,34 +64,33 @@ class Dashboard:
         self._context = context
         self._live = Live(context.db)
         self.routes: list[BaseRoute] = [
-            Route(path, self._page(handler), methods=[method], name=f"{method} {path}")
-            for method, path, handler in TABLE
+            Route(path, self._page(needs, handler), methods=[method], name=f"{method} {path}")
+            for method, path, needs, handler in TABLE
         ]
         self.routes += [
-            Route("/events", self._guarded(self._events), methods=["GET"], name="events"),
-            Route("/counts", self._guarded(self._counts), methods=["GET"], name="counts"),
+            Route("/events", self._guarded("read", self._events), methods=["GET"], name="events"),
+            Route("/counts", self._guarded("read", self._counts), methods=["GET"], name="counts"),
         ]
 
-    def _page(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    def _page(self, needs: Need, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request, visitor: Principal) -> Response:
             form = await form_of(request) if request.method == "POST" else {}
             return await handler(Visit(request, self._context, visitor, form))
 
-        return self._guarded(answer)
+        return self._guarded(needs, answer)
 
     def _guarded(
-        self, answer: Callable[[Request, Principal], Awaitable[Response]]
+        self, needs: Need, answer: Callable[[Request, Principal], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
             try:
                 visitor = await self._context.keys.visitor(request)
                 if visitor is None:
                     return sign_in(request)
-                is_change = request.method == "POST"
-                if is_change and not is_ours(request):
+                if request.method == "POST" and is_ours(request.headers) is False:
                     return _sorry(403, "This form was not sent from a page of flatline. Open the page and try again.")
-                if not visitor.may("write" if is_change else "read"):
-                    return _sorry(403, "You may look, and not change anything." if is_change else "You may not look.")
+                if not visitor.meets(needs):
+                    return _sorry(403, REFUSED[needs])
                 return await answer(request, visitor)
             except ClientDisconnect:
                 return Response(status_code=400)
@@ -129,4 +136,4 @@ def _told(request: Request, error: Exception) -> Response:
 
 
 def _sorry(status: int, text: str) -> Response:
-    return rendered("sorry.html", status, text=text)
+    return rendered("sorry.html", status, visitor=None, text=text)

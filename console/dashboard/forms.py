@@ -15,8 +15,13 @@ Form = Mapping[str, list[str]]
 DIGITS_MAX: Final = 12  # of a number that is typed
 
 
+def value(form: Form, name: str) -> str:
+    """As it was typed."""
+    return form.get(name, [""])[0]
+
+
 def text(form: Form, name: str) -> str:
-    return form.get(name, [""])[0].strip()
+    return value(form, name).strip()
 
 
 def optional(form: Form, name: str) -> str | None:
@@ -86,12 +91,12 @@ def heartbeat(form: Form) -> dict[str, Any]:
 
 def lines(form: Form, name: str) -> list[str]:
     """One to a line: their spaces and commas count."""
-    rows = form.get(name, [""])[0].replace("\r\n", "\n").split("\n")
+    rows = value(form, name).replace("\r\n", "\n").split("\n")
     return list(dict.fromkeys(row for row in rows if row.strip()))
 
 
 def prose(form: Form, name: str) -> str:
-    return form.get(name, [""])[0].replace("\r\n", "\n").strip()
+    return value(form, name).replace("\r\n", "\n").strip()
 
 
 SWITCHES: Final[Sequence[str]] = ("post_only", "warn_late", "resume_on_ping")

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from console import incidents as api
 from console.dashboard.page import Visit
+from console.dashboard.words import SNOOZES, snooze_of
 from console.errors import BadRequest, NotFound
 from console.reading import checked
 from console.routing import IDS, Call
@@ -15,7 +16,6 @@ from console.schemas import Acknowledge, IncidentQuery, Snooze
 from store import channels, incidents
 
 PAGE: Final = 50  # incidents
-SNOOZES: Final = {"3600": "1 hour", "14400": "4 hours", "86400": "1 day"}  # seconds
 
 
 async def index(visit: Visit) -> Response:
@@ -48,10 +48,10 @@ async def acknowledge(visit: Visit) -> Response:
 
 
 async def snooze(visit: Visit) -> Response:
-    seconds = visit.field("for")
-    if seconds not in SNOOZES:
+    seconds = snooze_of(visit.field("for"))
+    if seconds is None:
         raise BadRequest("A snooze takes an hour, four hours or a day.")
-    given = Snooze.model_validate({"for": int(seconds), "by": visit.visitor.name})
+    given = Snooze.model_validate({"for": seconds, "by": visit.visitor.name})
     await api.snooze(Call(visit.context, await _ours(visit), given, principal=visit.visitor))
     return visit.go("/incidents")
 

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from console.access import Principal
-from console.dashboard import icons
+from console.dashboard import forms, icons
+from console.dashboard.forms import Form
 from console.dashboard.words import CAUSES, every, took
 from console.errors import BadRequest, NotFound
 from console.reading import body_of
@@ -21,15 +22,22 @@ from store import heartbeats, records
 
 FORM_MAX: Final = 64 * 1024  # bytes
 FIELDS_MAX: Final = 600  # of a form; more than all heartbeats of a page that are marked
-HEADERS: Final = {
+POLICY: Final = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+#: Of a page without scripts: sign-in, and what a signed link opens.
+PLAIN: Final = {
     "cache-control": "no-store",  # pages hold ping URLs
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "referrer-policy": "same-origin",
+    "content-security-policy": POLICY,
+    "referrer-policy": "same-origin",  # with none at all browsers send "Origin: null", which says nothing
     "x-content-type-options": "nosniff",
     "x-robots-tag": "noindex",
+}
+HEADERS: Final = {
+    **PLAIN,
+    "content-security-policy": f"{POLICY}; script-src 'self'; connect-src 'self'; img-src 'self' data:",
     "vary": "HX-Request",
 }
+#: What the top of every page leads to.
+SECTIONS: Final = (("/", "Heartbeats"), ("/incidents", "Incidents"))
 
 templates: Final = Environment(
     loader=PackageLoader("console"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -47,7 +55,7 @@ def ago(ms: int, now: int) -> str:
 
 
 templates.filters |= {"clock": clock_time, "rfc3339": rfc3339, "duration": duration, "ago": ago, "every": every}
-templates.globals |= {"sign": icons.sign, "took": took, "causes": CAUSES}
+templates.globals |= {"sign": icons.sign, "took": took, "causes": CAUSES, "sections": SECTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Visit:
     request: Request
     context: Context
     visitor: Principal
-    form: Mapping[str, list[str]]
+    form: Form
 
     @property
     def query(self) -> QueryParams:
@@ -73,7 +81,7 @@ class Visit:
         return "hx-request" in self.request.headers and "hx-history-restore-request" not in self.request.headers
 
     def field(self, name: str) -> str:
-        return self.form.get(name, [""])[0]
+        return forms.value(self.form, name)
 
     async def heartbeat(self) -> records.Heartbeat:
         """The one that the path names. Raises NotFound also for one of another project."""
@@ -108,7 +116,7 @@ def sign_in(request: Request) -> Response:
     return go(f"/login?next={quote(path, safe='')}", part="hx-request" in request.headers)
 
 
-async def form_of(request: Request) -> Mapping[str, list[str]]:
+async def form_of(request: Request) -> Form:
     """Raises TooLarge and BadRequest."""
     body = await body_of(request, FORM_MAX)
     try:
@@ -117,6 +125,6 @@ async def form_of(request: Request) -> Mapping[str, list[str]]:
         raise BadRequest(f"A form has at most {FIELDS_MAX} fields.") from None
 
 
-def rendered(template: str, status: int = 200, **values: Any) -> Response:
-    values.setdefault("visitor", None)
-    return Response(templates.get_template(template).render(values), status, HEADERS, "text/html; charset=utf-8")
+def rendered(template: str, status: int = 200, headers: Mapping[str, str] = HEADERS, **values: Any) -> Response:
+    """A page. Without a value for `visitor` (None = unknown) it is a plain one."""
+    return Response(templates.get_template(template).render(values), status, headers, "text/html")

@@ -23,6 +23,13 @@ CAUSES: Final = {
 #: What a duration is typed in: seconds of each unit.
 UNITS: Final = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400}
 
+SNOOZES: Final = {3_600: "1 hour", 14_400: "4 hours", 86_400: "1 day"}  # seconds
+
+
+def snooze_of(choice: str) -> int | None:
+    """Seconds; None for what is not offered."""
+    return next((seconds for seconds in SNOOZES if str(seconds) == choice), None)
+
 
 def typed(seconds: int) -> tuple[int, str]:
     """A duration as one number and the largest unit that has no rest."""

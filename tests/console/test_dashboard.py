@@ -64,7 +64,8 @@ async def test_pages_promise_that_nothing_but_ours_runs_in_them(visitor: Visitor
 
     for path in ("/", "/new", f"/heartbeats/{heartbeat.id}", f"/heartbeats/{heartbeat.id}/settings", "/heartbeats/x"):
         _, text, headers = await visitor.get(path)
-        assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        policy = headers["content-security-policy"].split("; ")
+        assert {"default-src 'none'", "script-src 'self'", "style-src 'self'"} < set(policy)
         assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
         assert "style=" not in text
         assert "<script>" not in text
@@ -97,7 +98,7 @@ async def test_who_may_only_read_sees_no_buttons_and_is_refused(
         assert status == 200
         assert 'method="post"' not in text
         assert 'href="/new"' not in text
-    assert (await visitor.get(f"/heartbeats/{heartbeat.id}/settings"))[0] == 303
+    assert (await visitor.get(f"/heartbeats/{heartbeat.id}/settings"))[0] == 403
     for path in (f"/heartbeats/{heartbeat.id}/pause", f"/heartbeats/{heartbeat.id}/settings", "/bulk", "/new"):
         assert (await visitor.post(path, {"name": "x"}))[0] == 403
     assert (await heartbeats.get(store, heartbeat.id)).stored_status == "pending"

@@ -115,11 +115,11 @@ open     GET    /api/openapi.json
 read     GET    /
 read     GET    /rows
 write    POST   /bulk
-read     GET    /new
+write    GET    /new
 write    POST   /new
 read     GET    /schedules/preview
 read     GET    /heartbeats/{heartbeat}
-read     GET    /heartbeats/{heartbeat}/settings
+write    GET    /heartbeats/{heartbeat}/settings
 write    POST   /heartbeats/{heartbeat}/settings
 read     GET    /heartbeats/{heartbeat}/events/{event}/output
 write    POST   /heartbeats/{heartbeat}/pause

@@ -127,7 +127,7 @@ async def test_without_the_right_signature_there_is_nothing(
 async def test_a_form_is_bounded(api: Api, store: Database, http: aiohttp.ClientSession) -> None:
     incident = await down(store)
 
-    async with http.post(await link(api, store, incident), data={"name": "x" * 5_000}) as answer:
+    async with http.post(await link(api, store, incident), data={"name": "x" * 70_000}) as answer:
         assert answer.status == 400
     assert (await incidents.get(store, incident.id)).acknowledged_at is None
 

@@ -6,44 +6,27 @@ changes nothing: mail programs and chat servers open links to show a preview.
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import parse_qs, urlencode
+from typing import Any, Final
+from urllib.parse import urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from console.dashboard.forms import Form, value
+from console.dashboard.page import PLAIN, form_of, rendered
+from console.dashboard.words import CAUSES, SNOOZES, snooze_of
 from console.errors import ApiError, NotFound
-from console.reading import body_of
 from rules import limits
 from rules.signing import is_signed
-from rules.times import clock_time, duration, rfc3339
+from rules.times import duration
 from store import channels, errors, fleets, heartbeats, incidents, projects, threads
 from store.database import Database
 from store.records import Incident
 
-FORM_MAX: Final = 4_096  # bytes
 AT_ONCE: Final = 50  # incidents that are acknowledged
-SNOOZES: Final = {3_600: "1 hour", 14_400: "4 hours", 86_400: "1 day"}  # seconds
-HEADERS: Final = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; "
-    "base-uri 'none'",
-    "referrer-policy": "no-referrer",  # the address is the permission
-    "x-content-type-options": "nosniff",
-    "x-robots-tag": "noindex",
-}
-CAUSES: Final = {
-    "silence": "No ping came in time.",
-    "failure": "The job reported a failure.",
-    "overrun": "A run did not finish in time.",
-}
-templates: Final = Environment(
-    loader=PackageLoader("console"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
-templates.filters |= {"clock": clock_time, "rfc3339": rfc3339}
+HEADERS: Final = {**PLAIN, "referrer-policy": "no-referrer"}  # the address is the permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +41,9 @@ class Visit:
     others: tuple[str, ...]
 
 
-class Pages:
+class Signed:
+    """Routes to mount."""
+
     def __init__(self, db: Database) -> None:
         self._db = db
         static = StaticFiles(packages=[("console", "static")])
@@ -71,7 +56,7 @@ class Pages:
         try:
             visit = await self._visit(request)
             if request.method == "POST":
-                await self._act(visit, parse_qs((await body_of(request, FORM_MAX)).decode(errors="replace")))
+                await self._act(visit, await form_of(request))
                 return RedirectResponse(f"{visit.incident.id}?{visit.query}", 303, HEADERS)
             return await self._shown(visit)
         except (ApiError, errors.NotFound) as error:
@@ -99,16 +84,15 @@ class Pages:
             by = "a link"
         return Visit(incident, by, query, others)
 
-    async def _act(self, visit: Visit, form: dict[str, list[str]]) -> None:
-        typed = limits.clean(form.get("name", [""])[0])[: limits.NAME_MAX]
+    async def _act(self, visit: Visit, form: Form) -> None:
+        typed = limits.clean(value(form, "name"))[: limits.NAME_MAX]
         who = f"{typed} (by {visit.by})" if typed else visit.by
-        snooze = form.get("snooze", [""])[0]
-        seconds = next((each for each in SNOOZES if str(each) == snooze), 0)
-        until = await self._db.now() + seconds * 1000
+        seconds = snooze_of(value(form, "snooze"))
+        until = await self._db.now() + seconds * 1000 if seconds else None
         named = [visit.incident.id, *visit.others]
         for i in range(0, len(named), AT_ONCE):
             some = named[i : i + AT_ONCE]
-            await asyncio.gather(*(self._acted(incident, who, until if seconds else None) for incident in some))
+            await asyncio.gather(*(self._acted(incident, who, until) for incident in some))
 
     async def _acted(self, incident: str, who: str, until: int | None) -> None:
         if until is None:
@@ -127,7 +111,7 @@ class Pages:
             incident=incident,
             name=owner.settings.name if owner else incident.heartbeat or "flatline",
             runbook_url=owner.settings.runbook_url if owner else "",
-            cause=incident.problem or CAUSES.get(incident.cause, ""),
+            cause=incident.problem or f"{CAUSES[incident.cause]}.",
             state="open" if is_open else "resolved",
             lasted=duration(((now if is_open else incident.resolved_at or now) - incident.opened_at) / 1000),
             snoozed=is_open and incident.snoozed_until is not None and incident.snoozed_until > now,
@@ -138,5 +122,5 @@ class Pages:
         )
 
 
-def _page(template: str, status: int, **values: object) -> Response:
-    return Response(templates.get_template(template).render(values), status, HEADERS, "text/html")
+def _page(template: str, status: int, **values: Any) -> Response:
+    return rendered(template, status, HEADERS, **values)

@@ -6,32 +6,24 @@ in a message that servers open for a preview, so opening it may sign in; it does
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
-from urllib.parse import parse_qs
+from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from console import pages
 from console.attempts import checked_attempt, site_of
-from console.auth import must_be_ours
+from console.auth import is_ours, must_be_ours
+from console.dashboard.forms import value
+from console.dashboard.page import PLAIN, form_of, rendered
 from console.errors import ApiError, Forbidden, NotFound
-from console.reading import body_of
 from console.routing import Context
 from console.users import LOGIN, PASSWORD_MAX
 from store import errors, sessions, users
 
-FORM_MAX: Final = 16 * 1024  # bytes
-FIELDS_MAX: Final = 20
 PATH: Final = re.compile(r"/([!-.0-\[\]-~][!-\[\]-~]{0,1999})?")  # of ours: //host and /\host lead away
-#: No referrer at all would make browsers send "Origin: null", which says nothing.
-HEADERS: Final = {**pages.HEADERS, "referrer-policy": "same-origin"}
-BY_BROWSERS: Final = frozenset({"sec-fetch-site", "origin"})
 WRONG: Final = "That is not right. Check what you typed; after some tries you have to wait."
 USED: Final = "This link was used before, or is more than an hour old. Sign in with the API key."
-
-Form = Mapping[str, list[str]]
 
 
 class SignIn:
@@ -59,15 +51,15 @@ class SignIn:
         return await self._welcome(request, target, None)
 
     async def _sign_in(self, request: Request) -> Response:
-        if not BY_BROWSERS.isdisjoint(request.headers.keys()):  # a program says neither, and brings its own key
+        if is_ours(request.headers) is not None:  # a program does not say, and brings its own key
             must_be_ours(request.headers)
-        form = await _form(request)
-        target = _path(_field(form, "next"))
+        form = await form_of(request)
+        target = _path(value(form, "next"))
         await self._count(request)
-        if key := _field(form, "key").strip():
+        if key := value(form, "key").strip():
             is_right, user = self._keys.is_admin_key(key), None
         else:
-            user = await self._user(_field(form, "login").strip().lower(), _field(form, "password"))
+            user = await self._user(value(form, "login").strip().lower(), value(form, "password"))
             is_right = user is not None
         return await self._welcome(request, target, user) if is_right else _page(403, target, WRONG)
 
@@ -83,7 +75,7 @@ class SignIn:
 
     async def _welcome(self, request: Request, target: str, user: users.User | None) -> Response:
         """`user` None = the server's admin. The session before this one ends: no id survives a sign-in."""
-        response = RedirectResponse(target, 303, HEADERS)
+        response = RedirectResponse(target, 303, PLAIN)
         await sessions.end(self._db, request.cookies.get(self._keys.cookie, ""))
         await self._keys.sign_in(response, user)
         return response
@@ -91,14 +83,14 @@ class SignIn:
     async def _switch(self, request: Request) -> Response:
         visitor = await self._keys.visitor(request)
         if visitor is None:
-            return RedirectResponse("/login", 303, HEADERS)
-        form = await _form(request)
-        await self._keys.switch(visitor, _field(form, "project"))
-        return RedirectResponse(_path(_field(form, "next")), 303, HEADERS)
+            return RedirectResponse("/login", 303, PLAIN)
+        form = await form_of(request)
+        await self._keys.switch(visitor, value(form, "project"))
+        return RedirectResponse(_path(value(form, "next")), 303, PLAIN)
 
     async def _sign_out(self, request: Request) -> Response:
         must_be_ours(request.headers)
-        response = RedirectResponse("/login", 303, HEADERS)
+        response = RedirectResponse("/login", 303, PLAIN)
         await self._keys.sign_out(request, response)
         return response
 
@@ -125,32 +117,14 @@ def _guarded(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
     return guarded
 
 
-async def _form(request: Request) -> Form:
-    """Raises TooLarge, or Forbidden for what no form of ours sends."""
-    body = await body_of(request, FORM_MAX)
-    try:
-        return parse_qs(body.decode(errors="replace"), max_num_fields=FIELDS_MAX)
-    except ValueError:
-        raise Forbidden("this form is none of ours") from None
-
-
-def _field(form: Form, name: str) -> str:
-    return form.get(name, [""])[0]
-
-
 def _path(asked: str) -> str:
     """Where to go on: a page of ours."""
     return asked if PATH.fullmatch(asked) else "/"
 
 
 def _page(status: int, target: str, text: str = "", headers: Mapping[str, str] | None = None) -> Response:
-    return _rendered("login.html", status, headers or {}, text=text, next=target)
+    return rendered("login.html", status, {**PLAIN, **(headers or {})}, text=text, next=target)
 
 
 def _sorry(status: int, text: str) -> Response:
-    return _rendered("sorry.html", status, {}, text=text[0].upper() + text[1:])
-
-
-def _rendered(template: str, status: int, headers: Mapping[str, str], **values: Any) -> Response:
-    page = pages.templates.get_template(template).render(values)
-    return Response(page, status, {**HEADERS, **headers}, "text/html")
+    return rendered("sorry.html", status, PLAIN, text=text[0].upper() + text[1:])
