@@ -177,6 +177,7 @@ class Channel(Answer):
 
     id: str
     name: str
+    slug: str | None
     kind: str
     settings: dict[str, Any]
     created_at: Time
@@ -228,6 +229,14 @@ class Named(Answer):
     name: str | None
 
 
+class Note(Answer):
+    """What somebody said about an incident."""
+
+    at: Time
+    by: str
+    text: str
+
+
 class Incident(Answer):
     """One time of trouble, of a heartbeat or of a fleet: of that, `count` members are silent, `most` were at once, and
     `examples` are some of them. Resolution `void`: it should never have been, the ping had come in time.
@@ -249,6 +258,7 @@ class Incident(Answer):
     snoozed_until: Time | None
     exit_status: str | None
     output: str
+    notes: tuple[Note, ...]
 
 
 class IncidentDetails(Incident):
@@ -258,6 +268,22 @@ class IncidentDetails(Incident):
 class Heartbeats(Answer):
     heartbeats: tuple[Heartbeat, ...]
     next_cursor: str | None
+
+
+class HeartbeatCounts(Answer):
+    """By status; the late are among those that are up."""
+
+    pending: int
+    up: int
+    down: int
+    paused: int
+
+
+class Counts(Answer):
+    """How many there are. `tagged`: that have the tag that was asked about; null = none was."""
+
+    heartbeats: HeartbeatCounts
+    tagged: int | None
 
 
 class Events(Answer):
@@ -422,6 +448,20 @@ class OpenProblem(Answer):
 
 class OpenProblems(Answer):
     problems: tuple[OpenProblem, ...]
+    next_cursor: None = None
+
+
+class DeafWindow(Answer):
+    """A time in which nobody could have reached us. `until` null: it lasts."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+    from_: Annotated[Time, Field(serialization_alias="from")]
+    until: Time | None
+    duration_ms: int
+
+
+class DeafWindows(Answer):
+    deaf: tuple[DeafWindow, ...]
     next_cursor: None = None
 
 

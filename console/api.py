@@ -3,7 +3,10 @@
 from functools import cache
 from typing import Final
 
+from starlette.responses import Response
+
 from console import (
+    bulk,
     channels,
     events,
     fleets,
@@ -18,6 +21,7 @@ from console import (
     problems,
     project,
     projects,
+    reference,
     schedules,
     users,
     windows,
@@ -26,6 +30,8 @@ from console.answers import (
     Channel,
     Channels,
     Counted,
+    Counts,
+    DeafWindows,
     Deliveries,
     Delivery,
     Document,
@@ -39,6 +45,7 @@ from console.answers import (
     Incidents,
     Member,
     Members,
+    Note,
     OnCall,
     OnCalls,
     OnDuty,
@@ -61,6 +68,8 @@ from console.schemas import (
     Acknowledge,
     ChannelCreate,
     ChannelPatch,
+    ChannelPut,
+    CountQuery,
     DeadLetters,
     DeliveryQuery,
     DutyQuery,
@@ -71,10 +80,12 @@ from console.schemas import (
     Forget,
     HeartbeatCreate,
     HeartbeatPatch,
+    HeartbeatPut,
     HeartbeatQuery,
     IncidentQuery,
     LogQuery,
     MemberQuery,
+    NoteAdd,
     OnCallCreate,
     OnCallPatch,
     Pause,
@@ -95,11 +106,21 @@ async def document(_: Call[None]) -> Document:
     return _document()
 
 
+async def docs(call: Call[None]) -> Response:
+    """Show the reference of this API, for people."""
+    return _reference(call.context.public_url)
+
+
 # fmt: off
 TABLE: Final = (
     #   method    path                                  needs    handler            takes            answers, status
     Row("POST",   "/api/heartbeats",                    "write", heartbeats.create, HeartbeatCreate, Heartbeat, 201),
     Row("GET",    "/api/heartbeats",                    "read",  heartbeats.page,   HeartbeatQuery,  Heartbeats),
+    Row("POST",   "/api/heartbeats/bulk",               "write", bulk.act,          bulk.Bulk,       bulk.BulkDone),
+    Row("GET",    "/api/heartbeats/by-slug/{slug}",     "read",  heartbeats.get_by_slug, None,        Heartbeat),
+    Row("PUT",    "/api/heartbeats/by-slug/{slug}",     "write", heartbeats.put,    HeartbeatPut,    Heartbeat,
+        may_make=True),
+    Row("GET",    "/api/counts",                        "read",  heartbeats.counts, CountQuery,      Counts),
     Row("GET",    "/api/heartbeats/{heartbeat}",        "read",  heartbeats.get,    None,            Heartbeat),
     Row("PATCH",  "/api/heartbeats/{heartbeat}",        "write", heartbeats.change, HeartbeatPatch,  Heartbeat),
     Row("DELETE", "/api/heartbeats/{heartbeat}",        "write", heartbeats.delete, None,            None, 204),
@@ -132,6 +153,8 @@ TABLE: Final = (
 
     Row("POST",   "/api/channels",                "write", channels.create, ChannelCreate, Channel, 201),
     Row("GET",    "/api/channels",                "read",  channels.page,   None,          Channels),
+    Row("GET",    "/api/channels/by-slug/{slug}", "read",  channels.get_by_slug, None,     Channel),
+    Row("PUT",    "/api/channels/by-slug/{slug}", "admin", channels.put,    ChannelPut,    Channel, may_make=True),
     Row("GET",    "/api/channels/{channel}",      "read",  channels.get,    None,          Channel),
     Row("PATCH",  "/api/channels/{channel}",      "admin", channels.change, ChannelPatch,  Channel),
     Row("DELETE", "/api/channels/{channel}",      "admin", channels.delete, None,          None, 204),
@@ -164,6 +187,7 @@ TABLE: Final = (
     Row("GET",  "/api/incidents/{incident}",             "read",  incidents.get,         None,        IncidentDetails),
     Row("POST", "/api/incidents/{incident}/acknowledge", "write", incidents.acknowledge, Acknowledge, IncidentDetails),
     Row("POST", "/api/incidents/{incident}/snooze",      "write", incidents.snooze,      Snooze,      IncidentDetails),
+    Row("POST", "/api/incidents/{incident}/notes",       "write", incidents.add_note,    NoteAdd,     Note, 201),
 
     Row("GET",    "/api/channels/{channel}/log",       "read",  channels.log,           LogQuery,      Tellings),
     Row("GET",    "/api/deliveries",                   "read",  incidents.dead_letters, DeliveryQuery, Deliveries),
@@ -174,6 +198,7 @@ TABLE: Final = (
     Row("POST",   "/api/deliveries/{delivery}/resend", "write", incidents.resend,       None,          Delivery, 202),
 
     Row("GET", "/api/problems",          "read",     problems.page,             None,                     OpenProblems),
+    Row("GET", "/api/deaf",              "read",     problems.deaf,             None,                     DeafWindows),
     Row("GET", "/api/operator-channels", "operator", problems.operators,        None,                     Operators),
     Row("PUT", "/api/operator-channels", "operator", problems.choose_operators, problems.OperatorChannels, Operators),
 
@@ -199,6 +224,7 @@ TABLE: Final = (
     Row("DELETE", "/api/keys/{key}",     "admin", keys.delete,    None,                None, 204),
 
     Row("GET", "/api/openapi.json", "open", document, None, Document),
+    Row("GET", "/api/docs",         "open", docs,     None, Response),
 )
 # fmt: on
 
@@ -206,3 +232,8 @@ TABLE: Final = (
 @cache
 def _document() -> Document:
     return Document(openapi.build(TABLE))
+
+
+@cache
+def _reference(public_url: str) -> Response:
+    return reference.page(_document().root, public_url)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from console import answers, checks, views
-from console.errors import Invalid
-from console.routing import Call
-from console.schemas import ChannelCreate, ChannelPatch, LogQuery
+from console.errors import Invalid, NotFound
+from console.routing import Call, Made
+from console.schemas import ChannelCreate, ChannelPatch, ChannelPut, LogQuery
 from rules.channels import KINDS, FieldError, check, make_secret
 from store import channels, deliveries, plans
 from store.records import Channel
@@ -19,12 +19,10 @@ from store.records import Channel
 async def create(call: Call[ChannelCreate]) -> answers.Channel:
     """Make a channel. A webhook without a secret gets one, shown in this answer only."""
     given = call.given
-    settings, made = _checked(given.kind, given.settings), {}
-    if given.kind == "webhook" and "secret" not in settings:
-        made = {"secret": make_secret()}
-    project = call.principal.project
-    channel = await channels.create(call.context.db, given.name, given.kind, {**settings, **made}, project)
-    return _shown(call, channel, reveal=made)
+    try:
+        return await _made(call, given.name, given.kind, given.settings, given.slug or "")
+    except channels.SlugTaken as error:
+        raise Invalid(str(error), field="slug") from None
 
 
 async def page(call: Call[None]) -> answers.Channels:
@@ -40,11 +38,41 @@ async def get(call: Call[None]) -> answers.Channel:
 
 async def change(call: Call[ChannelPatch]) -> answers.Channel:
     """Change what is sent, and nothing else; a secret sent as null, as it is shown, stays too."""
-    channel = await _of(call)
-    secrets = views.secret_fields(channel.kind)
-    sent = {name: value for name, value in call.given.settings.items() if value is not None or name not in secrets}
-    settings = _checked(channel.kind, {**channel.settings, **sent})
-    return _shown(call, await channels.edit(call.context.db, channel, call.given.name or channel.name, settings))
+    channel, given = await _of(call), call.given
+    settings = _changed(channel, given.settings)
+    slug = (given.slug or "") if "slug" in given.model_fields_set else channel.slug
+    try:
+        edited = await channels.edit(call.context.db, channel, given.name or channel.name, settings, slug=slug)
+    except channels.SlugTaken as error:
+        raise Invalid(str(error), field="slug") from None
+    return _shown(call, edited)
+
+
+async def get_by_slug(call: Call[None]) -> answers.Channel:
+    """Read the channel that has this slug, as by its id."""
+    return _shown(call, await _with_slug(call))
+
+
+async def put(call: Call[ChannelPut]) -> answers.Channel | Made:
+    """Make the channel with this slug, or change what is sent of it; what is so already is not written."""
+    given = call.given
+    if "slug" in given.model_fields_set and given.slug != call.id:
+        raise Invalid("slug must be that of the path, or not be sent", field="slug")
+    try:
+        channel = await _with_slug(call)
+    except NotFound:
+        if given.kind is None:
+            raise Invalid("kind is required: there is no channel with this slug yet", field="kind") from None
+        try:
+            return Made(await _made(call, given.name or call.id, given.kind, given.settings, call.id))
+        except channels.SlugTaken:  # somebody was faster
+            channel = await _with_slug(call)
+    if given.kind not in {None, channel.kind}:
+        raise Invalid(f"kind must be {channel.kind}: that of a channel stays", field="kind")
+    name, settings = given.name or channel.name, _changed(channel, given.settings)
+    if name != channel.name or settings != channel.settings:
+        channel = await channels.edit(call.context.db, channel, name, settings)
+    return _shown(call, channel)
 
 
 async def delete(call: Call[None]) -> None:
@@ -72,6 +100,30 @@ async def log(call: Call[LogQuery]) -> answers.Tellings:
 
 async def _of(call: Call[Any]) -> Channel:
     return await channels.get(call.context.db, call.id, call.principal.project)
+
+
+async def _with_slug(call: Call[Any]) -> Channel:
+    found = await channels.with_slug(call.context.db, call.id, call.principal.project)
+    if found is None:
+        raise NotFound("no channel has this slug")
+    return found
+
+
+async def _made(call: Call[Any], name: str, kind: str, given: Mapping[str, Any], slug: str) -> answers.Channel:
+    """Raises Invalid or SlugTaken."""
+    settings, made = _checked(kind, given), {}
+    if kind == "webhook" and "secret" not in settings:
+        made = {"secret": make_secret()}
+    project = call.principal.project
+    channel = await channels.create(call.context.db, name, kind, {**settings, **made}, project, slug=slug)
+    return _shown(call, channel, reveal=made)
+
+
+def _changed(channel: Channel, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Its settings with what is sent; a secret that is null stays."""
+    secrets = views.secret_fields(channel.kind)
+    sent = {name: value for name, value in given.items() if value is not None or name not in secrets}
+    return _checked(channel.kind, {**channel.settings, **sent})
 
 
 def _shown(call: Call[Any], channel: Channel, *, reveal: Iterable[str] = ()) -> answers.Channel:

@@ -8,6 +8,7 @@ ApiError
 ├── NotFound          404  no such path, no such record
 ├── MethodNotAllowed  405  with Allow
 ├── InUse             409  others need it; the message says who
+├── Ambiguous         409  the slug is that of several
 ├── TooLarge          413  the body is over its limit
 ├── Invalid           422  `field` says which value, the message says what it must be
 ├── SlowDown          429  too many tries to sign in; with Retry-After
@@ -68,6 +69,10 @@ class MethodNotAllowed(ApiError):
 
 class InUse(ApiError):
     status, code = 409, "in_use"
+
+
+class Ambiguous(ApiError):
+    status, code = 409, "ambiguous"
 
 
 class TooLarge(ApiError):

@@ -1,13 +1,14 @@
 """What can be done with incidents and deliveries."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from console import answers, views
 from console.errors import Invalid, NotFound
 from console.routing import Call, Context
-from console.schemas import SNOOZE_MAX, Acknowledge, DeadLetters, DeliveryQuery, IncidentQuery, Snooze
-from store import belonging, deliveries, fleets, heartbeats, incidents, records
+from console.schemas import SNOOZE_MAX, Acknowledge, DeadLetters, DeliveryQuery, IncidentQuery, NoteAdd, Snooze
+from store import belonging, deliveries, errors, fleets, heartbeats, incidents, records
 
 DEAD_MAX: Final = 10_000  # dead letters taken at once
 
@@ -50,12 +51,25 @@ async def snooze(call: Call[Snooze]) -> answers.IncidentDetails:
     return await _details(call.context, await incidents.get(db, call.id))
 
 
+async def add_note(call: Call[NoteAdd]) -> answers.Note:
+    """Write down what is known of an incident, open or resolved; the note goes when the incident goes."""
+    db, given = call.context.db, call.given
+    _must_be_shown(await incidents.get(db, call.id))
+    number = await incidents.add_note(db, call.id, given.by or call.principal.name, given.text)
+    return views.note((await incidents.get(db, call.id)).notes[number - 1])
+
+
 async def _details(context: Context, incident: records.Incident) -> answers.IncidentDetails:
-    if incident.cause not in {"silence", "failure", "overrun"}:
-        raise NotFound("no such incident")
+    _must_be_shown(incident)
     (shown,) = await _shown(context, [incident])
     told = await deliveries.of_incident(context.db, incident.id, incident.channels)
     return answers.IncidentDetails(**dict(shown), deliveries=tuple(views.delivery(delivery) for delivery in told))
+
+
+def _must_be_shown(incident: records.Incident) -> None:
+    """Tests, warnings and problems of our own are told like incidents, and are none."""
+    if incident.cause not in {"silence", "failure", "overrun"}:
+        raise NotFound("no such incident")
 
 
 async def get_delivery(call: Call[None]) -> answers.Delivery:
@@ -83,10 +97,12 @@ async def purge(call: Call[None]) -> None:
 
 async def resend_dead(call: Call[DeadLetters]) -> answers.Counted:
     """Tell all that could not be told once more."""
-    letters = await _chosen(call)
-    for letter in letters:
-        await deliveries.resend(call.context.db, letter)
-    return answers.Counted(count=len(letters))
+    sent = 0
+    for letter in await _chosen(call):
+        with suppress(errors.NotFound):  # what it told of is forgotten: it stays on the list until it is purged
+            await deliveries.resend(call.context.db, letter)
+            sent += 1
+    return answers.Counted(count=sent)
 
 
 async def purge_dead(call: Call[DeadLetters]) -> answers.Counted:

@@ -99,11 +99,12 @@ async def over_stdio(api: Backend) -> None:
 async def list_heartbeats(
     status: Literal["pending", "up", "late", "down", "paused"] | None = None,
     tag: Annotated[str | None, Field(max_length=50)] = None,
+    prefix: Annotated[str | None, Field(description="how the name begins, in whatever case", max_length=100)] = None,
     limit: Annotated[int, Field(ge=1, le=ROWS)] = ROWS,
     cursor: Annotated[str | None, Field(description="next_cursor of the page before", max_length=1_000)] = None,
 ) -> dict[str, Any]:
-    """List heartbeats by name, a page at a time; only those in a status, or with a tag."""
-    given = {"status": status, "tag": tag, "limit": limit, "cursor": cursor}
+    """List heartbeats by name, a page at a time; only those in a status, with a tag, or whose names begin so."""
+    given = {"status": status, "tag": tag, "prefix": prefix, "limit": limit, "cursor": cursor}
     page = await _call("GET", "/api/heartbeats", query={name: value for name, value in given.items() if value})
     return {
         "heartbeats": [_some(each, HEARTBEAT) for each in page["heartbeats"][:ROWS]],
@@ -168,6 +169,7 @@ async def explain_incident(incident: IncidentId) -> dict[str, Any]:
     if owner:
         status, _ = await backend.get()("GET", f"/api/heartbeats/{_part(owner['id'])}")
         about["heartbeat"] = await _heartbeat(owner["id"]) if status == 200 else {**owner, "deleted": True}
+    about["notes"] = [{**_some(each, ("at", "by")), "text": _fenced(each["text"])} for each in found["notes"][-ROWS:]]
     about["told"] = [_some(each, DELIVERY) for each in found["deliveries"][:ROWS]]
     return about
 

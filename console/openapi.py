@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from starlette.responses import Response
 
 from console.answers import Error
 from console.auth import COOKIE, HEADERS, PROJECT_HEADER
@@ -19,13 +20,16 @@ SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
     "bearer": [{"bearer": []}, {"session": []}],
     "push": [{name: []} for name in ("bearer", *HEADERS)],
 }
+#: Of a module's operations where it is not the module's name.
+TOPICS: Final = {"bulk": "heartbeats"}
+PAGE: Final = {"text/html": {"schema": {"type": "string"}}}
 PLAIN_TEXT: Final = {"text/plain": {"schema": {"type": "string", "format": "binary"}}}
 ERRORS: Final = {
     400: "The body is not a JSON object.",
     401: "No key, or a wrong one.",
     403: "The caller may not do this; or there are as many as there may be.",
     404: "There is no such record.",
-    409: "Others need it; the message says who.",
+    409: "Others need it, and the message says who; or several have this slug.",
     413: "The body is too large.",
     422: "A value cannot be taken; `field` names it.",
     429: "Too many tries; wait as long as Retry-After says.",
@@ -63,15 +67,20 @@ def _operation(row: Row) -> dict[str, Any]:
         "operationId": "_".join(re.findall(r"\w+", f"{row.method.lower()} {row.path}")),
         "summary": (row.handler.__doc__ or "").partition("\n")[0],
         "description": NEEDS.get(row.needs, f"Needs the scope {row.needs}."),
-        "tags": [row.handler.__module__.rpartition(".")[2]],
+        "tags": [_topic(row)],
         "security": SECURITY["open" if row.needs == "open" else row.key],
         "parameters": [*_path_parameters(row), *_header_parameters(row), *([] if has_body else _query_parameters(row))],
-        "responses": {str(row.status): _response("Done.", row.answers), **_errors(row, has_body=has_body)},
+        "responses": {**_successes(row), **_errors(row, has_body=has_body)},
     }
     if row.takes and issubclass(row.takes, Body):
         schema = _ref(row.takes) if row.takes.required else {"anyOf": [_ref(row.takes), {"type": "null"}]}
         operation["requestBody"] = {"required": row.takes.required, "content": _json(schema)}
     return operation
+
+
+def _topic(row: Row) -> str:
+    module = row.handler.__module__.rpartition(".")[2]
+    return TOPICS.get(module, module)
 
 
 def _path_parameters(row: Row) -> list[dict[str, Any]]:
@@ -92,9 +101,15 @@ def _query_parameters(row: Row) -> list[dict[str, Any]]:
     return [{"name": name, "in": "query", "required": name in required, "schema": field} for name, field in fields]
 
 
+def _successes(row: Row) -> dict[str, Any]:
+    made = {"201": _response("Made: it was not there.", row.answers)} if row.may_make else {}
+    return {str(row.status): _response("Done.", row.answers), **made}
+
+
 def _errors(row: Row, *, has_body: bool) -> dict[str, Any]:
     keyed, checked = row.needs != "open", row.takes is not None
-    can = {400: has_body, 401: keyed, 403: keyed, 404: keyed, 409: row.method in {"DELETE", "PATCH"}}
+    can = {400: has_body, 401: keyed, 403: keyed, 404: keyed}
+    can |= {409: row.method in {"DELETE", "PATCH"} or "{slug}" in row.path}
     can |= {413: has_body, 422: checked, 429: row.tries_password, 500: True, 503: keyed}
     return {str(status): _response(ERRORS[status], Error) for status in ERRORS if can[status]}
 
@@ -107,10 +122,12 @@ def _schemas(table: Sequence[Row]) -> dict[str, Any]:
     return dict(definitions["$defs"])
 
 
-def _response(description: str, answer: type[BaseModel | bytes] | None) -> dict[str, Any]:
+def _response(description: str, answer: type[BaseModel | bytes | Response] | None) -> dict[str, Any]:
     if answer is None:
         return {"description": description}
-    content = _json(_ref(answer)) if issubclass(answer, BaseModel) else PLAIN_TEXT
+    content = PAGE if issubclass(answer, Response) else PLAIN_TEXT
+    if issubclass(answer, BaseModel):
+        content = _json(_ref(answer))
     return {"description": description, "content": content}
 
 

@@ -6,7 +6,7 @@ from console import answers, checks, views
 from console.fields import several
 from console.routing import Call
 from console.schemas import Body, ChannelId
-from store import channels, problems
+from store import channels, deadlines, problems
 
 
 class OperatorChannels(Body):
@@ -21,6 +21,13 @@ async def page(call: Call[None]) -> answers.OpenProblems:
     caller = call.principal
     shown = [problem for problem in found if caller.operator or problem.project == caller.project]
     return answers.OpenProblems(problems=tuple(views.problem(problem) for problem in shown))
+
+
+async def deaf(call: Call[None]) -> answers.DeafWindows:
+    """List when nobody could have reached flatline, the newest first; what fell due then was excused."""
+    now = await call.context.db.now()
+    found = await deadlines.deaf_times(call.context.db, now)
+    return answers.DeafWindows(deaf=tuple(views.deaf_window(start, end, now) for start, end in found))
 
 
 async def operators(call: Call[None]) -> answers.Operators:

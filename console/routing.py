@@ -28,6 +28,7 @@ RETRY_AFTER_S: Final = 1
 #: The parameters of paths, by name; the name is also the word of a 404.
 IDS: Final = {
     "heartbeat": "[0-9a-f]{12}",
+    "slug": limits.SLUG,
     "event": "[1-9][0-9]{0,15}-[0-9]{1,10}",
     "fleet": "[0-9a-f]{12}",
     "member": limits.SLUG,
@@ -83,20 +84,29 @@ class Call(Generic[G]):
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """An answer about something that was not there before: 201 where an operation both makes and changes."""
+
+    answer: BaseModel
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One operation. `needs`: of the caller. `takes` None: body and query are ignored. `answers` None: the answer is
-    empty; bytes: plain text that a stranger sent. `tries_password`: too many tries are refused.
+    empty; bytes: plain text that a stranger sent; Response: a page. `tries_password`: too many tries are refused.
+    `may_make`: what it changes is made if it is not there.
     """
 
     method: str
     path: str
     needs: Need
-    handler: Callable[[Call[Any]], Awaitable[BaseModel | bytes | None]]
+    handler: Callable[[Call[Any]], Awaitable[BaseModel | bytes | Made | Response | None]]
     takes: type[BaseModel] | None
-    answers: type[BaseModel | bytes] | None
+    answers: type[BaseModel | bytes | Response] | None
     status: int = 200
     key: Access = "bearer"
     tries_password: bool = False
+    may_make: bool = False
 
     async def answer(self, context: Context, request: Request) -> Response:
         caller = await context.keys.caller(request, self.key) if self.needs != "open" else ANYBODY
@@ -112,8 +122,12 @@ class Row:
         found = await self.handler(Call(context, id_, given, part, principal=caller))
         if found is None:
             return Response(b"", self.status, NO_STORE)
+        if isinstance(found, Response):
+            return found
         if isinstance(found, bytes):
             return Response(found, self.status, UNTRUSTED, "text/plain")
+        if isinstance(found, Made):
+            return Response(found.answer.model_dump_json().encode(), 201, NO_STORE, "application/json")
         return Response(found.model_dump_json().encode(), self.status, NO_STORE, "application/json")
 
     @property

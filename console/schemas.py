@@ -30,6 +30,7 @@ CURSOR_MAX: Final = 10_000  # characters of a cursor that carries slugs; a reque
 
 Name = Annotated[str, line(limits.NAME_MAX)]
 Tag = Annotated[str, line(limits.TAG_MAX)]
+Prefix = Annotated[str, part_of_line(limits.NAME_MAX)]
 Slug = Annotated[str, pattern(limits.SLUG, f"must be 1 to {limits.NAME_MAX} of the characters a-z, 0-9, _ and -")]
 PolicyId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a policy")]
 ChannelId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a channel")]
@@ -37,6 +38,7 @@ RemindS = Annotated[int, whole(limits.REMIND_MIN, limits.REMIND_MAX, "seconds")]
 WebPage = Annotated[str, pattern("https?://[!-~]{1,1990}", "must be an http:// or https:// address")]
 PersonId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a person")]
 OnCallId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of an on-call schedule")]
+HeartbeatId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a heartbeat")]
 WatchedId = Annotated[str, pattern("[0-9a-f]{12}", "must be the id of a heartbeat or a fleet")]
 TimeOfDay = Annotated[str, pattern("([01][0-9]|2[0-3]):[0-5][0-9]", "must be a time of day, 00:00 to 23:59")]
 PeriodS = Annotated[int, whole(limits.PERIOD_MIN, limits.PERIOD_MAX, "seconds")]
@@ -127,6 +129,21 @@ class HeartbeatPatch(HeartbeatCreate):
     name: Name = ""
 
 
+class HeartbeatPut(HeartbeatPatch):
+    """Of a heartbeat that is there only what is sent is changed; a new one has the defaults for the rest, and the slug
+    for a name.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    required: ClassVar[bool] = False
+
+
+class CountQuery(Query):
+    """`tag`: how many have this tag is told, too."""
+
+    tag: Tag | None = None
+
+
 class Pause(Body):
     """Without an end the pause lasts until it is resumed."""
 
@@ -174,9 +191,10 @@ class Forget(Body):
 
 
 class ChannelCreate(Body):
-    """`settings` depend on the kind; see the guide to channels."""
+    """`settings` depend on the kind; see the guide to channels. `slug`: no other channel of the project has it."""
 
     name: Name
+    slug: Slug | None = None
     kind: str
     settings: dict[str, Any]
 
@@ -186,7 +204,15 @@ class ChannelPatch(Body):
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
     name: Name = ""
+    slug: Slug | None = None
     settings: dict[str, Any] = {}
+
+
+class ChannelPut(ChannelPatch):
+    """As a change of a channel that is there; a new one needs its `kind`, and is named as its slug unless told so."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    kind: str | None = None
 
 
 class Part(BaseModel):
@@ -342,10 +368,13 @@ class ShiftQuery(Query):
 
 
 class HeartbeatQuery(Query):
+    """`prefix`: how the name begins, in whatever case. What is asked for holds together: up, and with this tag."""
+
     limit: PageSize = 100
     cursor: NameCursor | None = None
     status: Literal["pending", "up", "late", "down", "paused"] | None = None
     tag: Tag | None = None
+    prefix: Prefix | None = None
 
 
 class EventQuery(Query):
@@ -403,6 +432,19 @@ class Snooze(Body):
         if (self.for_ is None) == (self.until is None):
             raise ValueError("send either for or until")
         return self
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+class NoteAdd(Body):
+    """`by`: who, as others will read it; null = the caller."""
+
+    text: Annotated[str, prose(limits.NOTE_MAX), AfterValidator(_said)]
+    by: Name | None = None
 
 
 class DeadLetters(Body):

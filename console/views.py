@@ -124,6 +124,7 @@ def channel(record: records.Channel, *, reveal: Iterable[str] = ()) -> answers.C
     return answers.Channel(
         id=record.id,
         name=record.name,
+        slug=record.slug or None,
         kind=record.kind,
         settings=settings,
         created_at=record.created_at,
@@ -158,7 +159,12 @@ def incident(record: records.Incident, of: records.Heartbeat | fleets.Fleet | No
         snoozed_until=record.snoozed_until,
         exit_status=record.exit_status or None,
         output=record.output.decode(errors="replace"),
+        notes=tuple(note(each) for each in record.notes),
     )
+
+
+def note(record: records.Note) -> answers.Note:
+    return answers.Note(at=record.at, by=record.by, text=record.text)
 
 
 def telling(record: deliveries.Telling) -> answers.Telling:
@@ -248,3 +254,7 @@ def window(record: Window) -> answers.Window:
 
 def problem(record: problems.Problem) -> answers.OpenProblem:
     return answers.OpenProblem(kind=record.kind, subject=record.subject, text=record.text, opened_at=record.opened_at)
+
+
+def deaf_window(start: int, end: int | None, now: int) -> answers.DeafWindow:
+    return answers.DeafWindow(from_=start, until=end, duration_ms=(now if end is None else end) - start)

@@ -1,30 +1,56 @@
-"""Channels: small records of the control plane, one hash per project."""
+"""Channels: small records of the control plane, one hash per project.
+
+A slug is one channel's. So whoever writes one looks whether it is free, and the write counts only if nobody has changed
+the project's channels since the look: of two that make a channel with one slug at once, one makes it.
+"""
 
 from collections.abc import Mapping
 from secrets import token_hex
-from typing import Any
+from typing import Any, Final
 
 import orjson
+from redis.exceptions import RedisError, WatchError
 
 from store import keys
-from store.database import Database, mapped
-from store.errors import NotFound
+from store.database import Database, mapped, reason
+from store.errors import NotFound, StoreError, Unavailable
 from store.keys import DEFAULT_PROJECT
 from store.records import Channel
 
+TRIES: Final = 50  # of one write; others may write meanwhile, but one of them gets on each time
+
+
+class SlugTaken(StoreError):
+    """Another channel has this slug."""
+
 
 async def create(
-    db: Database, name: str, kind: str, settings: Mapping[str, Any], project: str = DEFAULT_PROJECT
+    db: Database,
+    name: str,
+    kind: str,
+    settings: Mapping[str, Any],
+    project: str = DEFAULT_PROJECT,
+    *,
+    slug: str = "",
 ) -> Channel:
+    """Raises SlugTaken."""
     channel = Channel(
-        id=token_hex(6), project=project, name=name, kind=kind, settings=settings, created_at=await db.now()
+        id=token_hex(6),
+        project=project,
+        name=name,
+        kind=kind,
+        settings=settings,
+        created_at=await db.now(),
+        slug=slug,
     )
     await _write(db, channel)
     return channel
 
 
-async def edit(db: Database, channel: Channel, name: str, settings: Mapping[str, Any]) -> Channel:
-    await mend(db, channel)
+async def edit(
+    db: Database, channel: Channel, name: str, settings: Mapping[str, Any], *, slug: str | None = None
+) -> Channel:
+    """`slug` None = the one that it has. Raises SlugTaken."""
     edited = Channel(
         id=channel.id,
         project=channel.project,
@@ -32,9 +58,14 @@ async def edit(db: Database, channel: Channel, name: str, settings: Mapping[str,
         kind=channel.kind,
         settings=settings,
         created_at=channel.created_at,
+        slug=channel.slug if slug is None else slug,
     )
     await _write(db, edited)
     return edited
+
+
+async def with_slug(db: Database, slug: str, project: str = DEFAULT_PROJECT) -> Channel | None:
+    return next((each for each in await of_project(db, project) if each.slug == slug), None)
 
 
 async def get(db: Database, channel: str, project: str = DEFAULT_PROJECT) -> Channel:
@@ -80,13 +111,47 @@ async def delete(db: Database, channel: str, project: str = DEFAULT_PROJECT) -> 
 
 
 async def _write(db: Database, channel: Channel) -> None:
+    """Whatever was wrong with it is to be seen anew. Raises SlugTaken."""
+    for _ in range(TRIES):
+        try:
+            await _write_if_free(db, channel)
+        except WatchError:
+            continue
+        except (RedisError, OSError) as error:
+            raise Unavailable(reason(error)) from error
+        return
+    raise Unavailable("others changed the channels of this project all the while")
+
+
+async def _write_if_free(db: Database, channel: Channel) -> None:
+    """Raises WatchError when the channels were changed between the look and the write."""
+    key = keys.channels(channel.project)
     record = {
         "name": channel.name,
         "kind": channel.kind,
         "settings": channel.settings,
         "created_at": channel.created_at,
+        **({"slug": channel.slug} if channel.slug else {}),
     }
-    await db.execute("HSET", keys.channels(channel.project), channel.id, orjson.dumps(record))
+    async with db.redis.pipeline(transaction=True) as pipe:
+        if channel.slug:
+            await pipe.watch(key)
+            others = mapped(await pipe.execute_command("HGETALL", key))
+            others.pop(channel.id.encode(), None)
+            if any(_slug(other) == channel.slug for other in others.values()):
+                raise SlugTaken(f'there is a channel with the slug "{channel.slug}" already')
+            pipe.multi()
+        pipe.execute_command("HSET", key, channel.id, orjson.dumps(record))
+        pipe.execute_command("HDEL", keys.BROKEN + channel.project, channel.id)
+        await pipe.execute()
+
+
+def _slug(text: bytes) -> str:
+    """Of a record as it is stored; a corrupt one has none, and keeps no other from being written."""
+    try:
+        return str(orjson.loads(text).get("slug", ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def _read(project: str, channel: str, text: bytes, broken: bytes | None) -> Channel:

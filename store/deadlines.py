@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 from store import records
@@ -9,6 +10,8 @@ from store.database import Database, scored
 from store.keys import Shard
 
 BATCH: Final = 100  # deadlines or timers per call: 5 ms of the server
+GAP_MS: Final = 1_000  # between two pulses; more is a deaf window (pulse.lua)
+TIMES_MAX: Final = 100  # deaf windows told at once, as many as a shard keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +102,16 @@ async def deaf_windows(db: Database, shard: Shard) -> list[tuple[int, int]]:
     """When we could not hear, as (from, to) in ms, oldest first."""
     flat = await db.execute("ZRANGE", shard.deaf, 0, -1, "WITHSCORES")
     return [(int(start), int(end)) for start, end in scored(flat)]
+
+
+async def deaf_times(db: Database, now: int) -> list[tuple[int, int | None]]:
+    """When any shard could not hear, as (from, to) in ms, newest first; to None = it cannot now."""
+    pulses = await db.pipeline([("HGET", shard.pulse, "at") for shard in db.shards])
+    silent = [(int(at), inf) for at in pulses if at is not None and int(at) < now - GAP_MS]
+    merged: list[tuple[int, float]] = []
+    for start, end in sorted([*silent, *[window for shard in db.shards for window in await deaf_windows(db, shard)]]):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return [(start, None if end == inf else int(end)) for start, end in reversed(merged[-TIMES_MAX:])]

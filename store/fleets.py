@@ -180,6 +180,15 @@ async def forget_silent(db: Database, fleet: str, silent_for_s: int) -> int:
     return forgotten
 
 
+async def count_silent(db: Database, fleet: str, silent_for_s: int) -> int:
+    """How many `forget_silent` would forget: of a paused fleet nobody. Raises NotFound."""
+    record, now = await get(db, fleet), await db.now()
+    if record.status == "paused":
+        return 0
+    latest = now - silent_for_s * 1000
+    return sum(await db.pipeline([("ZCOUNT", shard.fleet_down(fleet), "-inf", latest) for shard in db.shards]))
+
+
 async def look(db: Database, fleet: str) -> str | None:
     """Counts the silent and brings the fleet's incident up to date; returns the one that people must be told about.
 

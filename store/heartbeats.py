@@ -1,9 +1,9 @@
 """Heartbeats: create, read, change, list. Everything that changes one is a script on its shard."""
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from rules import limits, tokens
 from store import keys
@@ -11,6 +11,11 @@ from store.database import Database
 from store.errors import NotFound, TooMany, Unavailable
 from store.keys import DEFAULT_PROJECT, Shard
 from store.records import Heartbeat, Settings, encode
+
+WALK: Final = 500  # entries that a page looks at when few of them fit: some 25 ms
+STRIDE: Final = 200  # of them at once, after the first look
+
+Index = Callable[[Shard], str]
 
 
 async def create(
@@ -97,6 +102,16 @@ async def resume(db: Database, heartbeat: str) -> Heartbeat:
     return await _change(db, "resume", heartbeat)
 
 
+async def tag(db: Database, heartbeat: str, tags: Sequence[str]) -> None:
+    """Adds those that it has not; what others add meanwhile stays. Raises NotFound or TooMany."""
+    await _retag(db, heartbeat, "tag", tags)
+
+
+async def untag(db: Database, heartbeat: str, tags: Sequence[str]) -> None:
+    """Takes off those that it has. Raises NotFound."""
+    await _retag(db, heartbeat, "untag", tags)
+
+
 async def delete(db: Database, heartbeat: str) -> None:
     """Raises NotFound."""
     before = await get(db, heartbeat)
@@ -114,6 +129,14 @@ async def _hint(db: Database, project: str, slug: str, heartbeat: str) -> None:
 async def _unhint(db: Database, before: Heartbeat) -> None:
     if before.settings.slug:
         await db.execute("ZREM", keys.slugs(before.project), f"{before.settings.slug}\0{before.id}")
+
+
+async def _retag(db: Database, heartbeat: str, how: str, tags: Sequence[str]) -> None:
+    answer = await db.run("tag", db.shard(heartbeat), heartbeat, how, limits.TAGS_MAX, *tags)
+    if answer == 0:
+        raise NotFound("no such heartbeat")
+    if answer == 2:
+        raise TooMany(f"a heartbeat has at most {limits.TAGS_MAX} tags")
 
 
 async def _change(db: Database, script: str, heartbeat: str, *args: Any) -> Heartbeat:
@@ -134,21 +157,28 @@ async def page(
 ) -> tuple[list[Heartbeat], str | None]:
     """Heartbeats in the order of their names, and the cursor of the next page.
 
-    `status` late is reckoned: its page walks those that are up and may come back short, with a cursor. `prefix`: how
-    their names begin, in whatever case.
+    `status` late is reckoned: its page walks those that are up. Where few fit, a page walks on until it is half full,
+    but not for long: it may come back short, with a cursor. `prefix`: how their names begin, in whatever case.
     """
-    stored = "up" if status == "late" else status
-    walk = [_index(shard, project, stored, tag) for shard in db.shards]
-    entries = await _entries(db, walk, limit, cursor, prefix)
-    more = len(entries) == limit
-    position = entries[-1] if entries else b""
-    if tag and stored:
-        entries = await _also_in(db, project, stored, entries)
-    found = [h for h in await get_many(db, [_id(entry) for entry in entries]) if h is not None]
-    if status:
-        now = await db.now()
-        found = [h for h in found if h.status(now) == status]
-    return found, base64.urlsafe_b64encode(position).decode() if more else None
+    walk, *also = await _indexes(db, project, "up" if status == "late" else status, tag)
+    position, now = base64.urlsafe_b64decode(cursor or ""), await db.now()
+    found: list[tuple[bytes, Heartbeat]] = []
+    at_once, walked, more = limit, 0, True
+    while more and len(found) * 2 < limit and walked < WALK:
+        entries = await _entries(db, map(walk, db.shards), at_once, position, prefix)
+        position = entries[-1] if entries else position
+        more, walked, at_once = len(entries) == at_once, walked + len(entries), STRIDE
+        for index in also:
+            entries = await _those_in(db, index, entries)
+        records = await get_many(db, [_id(entry) for entry in entries])
+        found += [
+            (entry, record)
+            for entry, record in zip(entries, records, strict=True)
+            if record is not None and status in {None, record.status(now)}
+        ]
+    if len(found) > limit:
+        more, position = True, found[limit - 1][0]
+    return [record for _, record in found[:limit]], base64.urlsafe_b64encode(position).decode() if more else None
 
 
 async def count(db: Database, project: str = DEFAULT_PROJECT) -> dict[str, int]:
@@ -192,23 +222,33 @@ async def glances(db: Database, heartbeats: Sequence[str]) -> list[Glance | None
     ]
 
 
-def _index(shard: Shard, project: str, status: str | None, tag: str | None) -> str:
+async def _indexes(db: Database, project: str, status: str | None, tag: str | None) -> list[Index]:
+    """The index to walk, and the one in which its entries must also be: of two the smaller is walked, for what is in
+    both is dense in it.
+    """
+    found: list[Index] = []
     if tag is not None:
-        return shard.tagged(project, tag)
-    return shard.names(project) if status is None else shard.status(project, status)
+        found.append(lambda shard: shard.tagged(project, tag))
+    if status is not None:
+        found.append(lambda shard: shard.status(project, status))
+    if len(found) == 2:
+        cards = await db.pipeline([("ZCARD", index(shard)) for index in found for shard in db.shards])
+        if sum(cards[len(db.shards) :]) < sum(cards[: len(db.shards)]):
+            found.reverse()
+    return found or [lambda shard: shard.names(project)]
 
 
-async def _entries(db: Database, indexes: Iterable[str], limit: int, cursor: str | None, prefix: str) -> list[bytes]:
+async def _entries(db: Database, indexes: Iterable[str], limit: int, position: bytes, prefix: str) -> list[bytes]:
     """The next entries over all shards: each gives at most `limit`, the smallest win."""
     begins = prefix.casefold().encode()
-    start = b"(" + base64.urlsafe_b64decode(cursor) if cursor else b"[" + begins if begins else b"-"
+    start = b"(" + position if position > begins else b"[" + begins if begins else b"-"
     end = b"(" + begins + b"\xff" if begins else b"+"  # no UTF-8 text has this byte, so all that begin so are smaller
     ranges = await db.pipeline([("ZRANGEBYLEX", index, start, end, "LIMIT", 0, limit) for index in indexes])
     return sorted(entry for entries in ranges for entry in entries)[:limit]
 
 
-async def _also_in(db: Database, project: str, status: str, entries: list[bytes]) -> list[bytes]:
-    scores = await db.pipeline([("ZSCORE", db.shard(_id(entry)).status(project, status), entry) for entry in entries])
+async def _those_in(db: Database, index: Index, entries: list[bytes]) -> list[bytes]:
+    scores = await db.pipeline([("ZSCORE", index(db.shard(_id(entry))), entry) for entry in entries])
     return [entry for entry, score in zip(entries, scores, strict=True) if score is not None]
 
 

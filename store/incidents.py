@@ -2,12 +2,15 @@
 
 import base64
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from rules import limits
 from store.database import Database, scored
-from store.errors import NotFound
+from store.errors import NotFound, TooMany
 from store.keys import DEFAULT_PROJECT
 from store.records import Incident
+
+REPEAT_MS: Final = 60_000  # the same note by the same person within this is one that was sent twice
 
 
 async def get(db: Database, incident: str) -> Incident:
@@ -86,3 +89,13 @@ async def acknowledge(db: Database, incident: str, by: str) -> bool:
 async def snooze(db: Database, incident: str, by: str, *, until: int) -> bool:
     """Nobody is woken before `until`, ms; then they are, if it is still open. False = it is not open."""
     return bool(await db.run("acknowledge", db.shard(incident), incident, by, until))
+
+
+async def add_note(db: Database, incident: str, by: str, text: str) -> int:
+    """The number of the note, from 1: an incident's notes stand in this order. Raises NotFound or TooMany."""
+    number = await db.run("note", db.shard(incident), incident, by, text, limits.NOTES_MAX, REPEAT_MS)
+    if number == 0:
+        raise NotFound("no such incident")
+    if number < 0:
+        raise TooMany(f"this incident has {limits.NOTES_MAX} notes, and may not have more")
+    return int(number)

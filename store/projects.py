@@ -84,13 +84,21 @@ async def provision(db: Database, project: str, slug: str, *, period: int | None
 
     Raises TooMany or Unavailable.
     """
-    secret = await _secret(db, project)
     settings = Settings(
         name=slug,
         slug=slug,
         period=limits.PERIOD_DEFAULT if period is None else period,
         grace=limits.GRACE_DEFAULT if grace is None else grace,
     )
+    return await make(db, project, settings)
+
+
+async def make(db: Database, project: str, settings: Settings) -> Provisioned:
+    """Of all that make one with this slug at once, one makes it, and the others find it, with the first one's settings.
+
+    Who looks for the slug first makes no second one beside a heartbeat that has it. Raises TooMany or Unavailable.
+    """
+    secret, slug = await _secret(db, project), settings.slug
     for number in range(TRIES):
         drawn = hmac.digest(secret, f"{project}/{slug}/{number}".encode(), hashlib.sha256)
         token = tokens.from_bytes(drawn[:16])

@@ -219,6 +219,20 @@ def owed(text: Mapping[str, str], settings: Settings) -> schedules.Due:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What somebody said about an incident."""
+
+    at: int
+    by: str
+    text: str
+
+    @classmethod
+    def from_redis(cls, value: bytes) -> "Note":
+        at, by, text = value.decode(errors="replace").split("\n", 2)
+        return cls(at=int(at), by=by, text=text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """One time of trouble. ``status`` void = it should never have been: the ping had come in time. A test, a warning
     that a heartbeat is late and a problem of our own are told like incidents, but are none.
@@ -252,6 +266,7 @@ class Incident:
     reminders: str = ""
     held: bool = False
     problem: str = ""
+    notes: tuple[Note, ...] = ()
 
     @property
     def is_test(self) -> bool:
@@ -291,6 +306,7 @@ class Incident:
             reminders=get("reminders"),
             held="held" in text,
             problem=get("problem"),
+            notes=tuple(Note.from_redis(text[f"note:{number}"]) for number in range(1, int(get("notes") or 0) + 1)),
         )
 
 
@@ -335,8 +351,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """Where people are told; ``settings`` as rules/channels.py checked them. ``broken``: why its last message was given
-    up, "" = it works as far as we know; ``gone``: the receiver has resigned, and is sent nothing but tests.
+    """Where people are told; ``settings`` as rules/channels.py checked them. ``slug``: no other channel of the project
+    has it; "" = none. ``broken``: why its last message was given up, "" = it works as far as we know; ``gone``: the
+    receiver has resigned, and is sent nothing but tests.
     """
 
     id: str
@@ -345,6 +362,7 @@ class Channel:
     kind: str
     settings: Mapping[str, Any]
     created_at: int
+    slug: str = ""
     broken: str = ""
     broken_at: int | None = None
     gone: bool = False

@@ -9,10 +9,27 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from console.access import Need, Principal
+from console.access import NOWHERE, Need, Principal
 from console.auth import is_ours
-from console.dashboard import heartbeat, incidents, lists
+from console.dashboard import (
+    access,
+    channels,
+    deliveries,
+    fleet_settings,
+    fleets,
+    heartbeat,
+    incidents,
+    lists,
+    oncall,
+    people,
+    policies,
+    server,
+    settings,
+    system,
+    windows,
+)
 from console.dashboard.page import HEADERS, Visit, form_of, is_id, rendered, sign_in
+from console.dashboard.projects import switchable
 from console.errors import ApiError, Invalid
 from console.live import IDS_MAX, RETRY_MS, Live
 from console.routing import Context
@@ -44,6 +61,80 @@ TABLE: Final[tuple[tuple[str, str, Need, Handler], ...]] = (
     ("GET",  "/incidents/{incident}/told",                    "read",  incidents.told),
     ("POST", "/incidents/{incident}/acknowledge",             "write", incidents.acknowledge),
     ("POST", "/incidents/{incident}/snooze",                  "write", incidents.snooze),
+    ("GET",  "/channels",                                     "read",  channels.index),
+    ("GET",  "/channels/new",                                 "write", channels.new),
+    ("POST", "/channels/new",                                 "write", channels.create),
+    ("GET",  "/channels/{channel}",                           "read",  channels.show),
+    ("POST", "/channels/{channel}/test",                      "write", channels.test),
+    ("POST", "/channels/{channel}/settings",                  "admin", channels.change),
+    ("POST", "/channels/{channel}/delete",                    "admin", channels.delete),
+    ("GET",  "/deliveries",                                   "read",  deliveries.index),
+    ("POST", "/deliveries/resend",                            "write", deliveries.resend_all),
+    ("POST", "/deliveries/purge",                             "write", deliveries.purge_all),
+    ("GET",  "/deliveries/{delivery}/outcome",                "read",  deliveries.outcome),
+    ("POST", "/deliveries/{delivery}/resend",                 "write", deliveries.resend),
+    ("POST", "/deliveries/{delivery}/purge",                  "write", deliveries.purge),
+    ("GET",  "/fleets",                                       "read",  fleets.index),
+    ("GET",  "/fleets/new",                                   "write", fleets.new),
+    ("POST", "/fleets/new",                                   "write", fleets.create),
+    ("GET",  "/fleets/{fleet}",                               "read",  fleets.show),
+    ("POST", "/fleets/{fleet}/pause",                         "write", fleets.pause),
+    ("POST", "/fleets/{fleet}/resume",                        "write", fleets.resume),
+    ("POST", "/fleets/{fleet}/forget",                        "write", fleets.forget),
+    ("POST", "/fleets/{fleet}/members/{member}/forget",       "write", fleets.forget_member),
+    ("GET",  "/fleets/{fleet}/settings",                      "write", fleet_settings.settings),
+    ("POST", "/fleets/{fleet}/settings",                      "write", fleet_settings.change),
+    ("POST", "/fleets/{fleet}/rotate",                        "write", fleet_settings.rotate),
+    ("POST", "/fleets/{fleet}/delete",                        "write", fleet_settings.delete),
+    ("POST", "/incidents/{incident}/notes",                   "write", incidents.add_note),
+
+    ("GET",  "/settings",                                     "known", settings.index),
+    ("POST", "/settings/name",                                "operator", settings.rename),
+    ("POST", "/settings/rotate",                              "admin", settings.rotate),
+    ("POST", "/settings/password",                            "known", settings.change_password),
+    ("GET",  "/settings/members",                             "admin", access.members_page),
+    ("POST", "/settings/members",                             "admin", access.add_member),
+    ("POST", "/settings/members/{user}/role",                 "admin", access.change_member),
+    ("POST", "/settings/members/{user}/remove",               "admin", access.remove_member),
+    ("GET",  "/settings/keys",                                "admin", access.keys_page),
+    ("POST", "/settings/keys",                                "admin", access.create_key),
+    ("POST", "/settings/keys/{key}/delete",                   "admin", access.delete_key),
+    ("GET",  "/settings/users",                               "operator", server.users_page),
+    ("POST", "/settings/users",                               "operator", server.create_user),
+    ("GET",  "/settings/users/{user}",                        "operator", server.user_page),
+    ("POST", "/settings/users/{user}",                        "operator", server.change_user),
+    ("POST", "/settings/users/{user}/delete",                 "operator", server.delete_user),
+    ("GET",  "/settings/projects",                            "operator", server.projects_page),
+    ("POST", "/settings/projects",                            "operator", server.create_project),
+    ("POST", "/settings/projects/{project}",                  "operator", server.rename_project),
+    ("GET",  "/system",                                       "operator", system.index),
+    ("POST", "/system/channels",                              "operator", system.choose),
+    ("GET",  "/oncall",                                       "read",  oncall.index),
+    ("GET",  "/oncall/new",                                   "write", oncall.ONCALL.new),
+    ("POST", "/oncall/new",                                   "write", oncall.ONCALL.create),
+    ("GET",  "/oncall/{oncall}",                              "read",  oncall.ONCALL.show),
+    ("POST", "/oncall/{oncall}",                              "write", oncall.ONCALL.change),
+    ("POST", "/oncall/{oncall}/delete",                       "write", oncall.ONCALL.delete),
+    ("POST", "/oncall/{oncall}/overrides",                    "write", oncall.stand_in),
+    ("POST", "/oncall/{oncall}/overrides/remove",             "write", oncall.stand_down),
+    ("GET",  "/people",                                       "read",  people.index),
+    ("GET",  "/people/new",                                   "write", people.PEOPLE.new),
+    ("POST", "/people/new",                                   "write", people.PEOPLE.create),
+    ("GET",  "/people/{person}",                              "write", people.PEOPLE.show),
+    ("POST", "/people/{person}",                              "write", people.PEOPLE.change),
+    ("POST", "/people/{person}/delete",                       "write", people.PEOPLE.delete),
+    ("GET",  "/policies",                                     "read",  policies.index),
+    ("GET",  "/policies/new",                                 "write", policies.POLICIES.new),
+    ("POST", "/policies/new",                                 "write", policies.POLICIES.create),
+    ("GET",  "/policies/{policy}",                            "write", policies.POLICIES.show),
+    ("POST", "/policies/{policy}",                            "write", policies.POLICIES.change),
+    ("POST", "/policies/{policy}/delete",                     "write", policies.POLICIES.delete),
+    ("GET",  "/windows",                                      "read",  windows.index),
+    ("GET",  "/windows/new",                                  "write", windows.WINDOWS.new),
+    ("POST", "/windows/new",                                  "write", windows.WINDOWS.create),
+    ("GET",  "/windows/{window}",                             "write", windows.WINDOWS.show),
+    ("POST", "/windows/{window}",                             "write", windows.WINDOWS.change),
+    ("POST", "/windows/{window}/delete",                      "write", windows.WINDOWS.delete),
 )
 # fmt: on
 
@@ -53,6 +144,8 @@ REFUSED: Final[Mapping[Need, str]] = {
     "admin": "This is for the owners of the project.",
     "operator": "This is for those who run this server.",
 }
+
+NO_PROJECT: Final = "You are a member of no project yet. An owner of one adds you, by your login."
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +168,8 @@ class Dashboard:
     def _page(self, needs: Need, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request, visitor: Principal) -> Response:
             form = await form_of(request) if request.method == "POST" else {}
-            return await handler(Visit(request, self._context, visitor, form))
+            projects = await switchable(self._context.db, visitor)
+            return await handler(Visit(request, self._context, visitor, form, projects))
 
         return self._guarded(needs, answer)
 
@@ -90,7 +184,8 @@ class Dashboard:
                 if request.method == "POST" and is_ours(request.headers) is False:
                     return _sorry(403, "This form was not sent from a page of flatline. Open the page and try again.")
                 if not visitor.meets(needs):
-                    return _sorry(403, REFUSED[needs])
+                    text = NO_PROJECT if visitor.project == NOWHERE and needs != "operator" else REFUSED[needs]
+                    return _sorry(403, text, visitor)
                 return await answer(request, visitor)
             except ClientDisconnect:
                 return Response(status_code=400)
@@ -135,5 +230,5 @@ def _told(request: Request, error: Exception) -> Response:
     return _sorry(500, "Something went wrong on our side; the log says what.")
 
 
-def _sorry(status: int, text: str) -> Response:
-    return rendered("sorry.html", status, visitor=None, text=text)
+def _sorry(status: int, text: str, visitor: Principal | None = None) -> Response:
+    return rendered("sorry.html", status, visitor=visitor, text=text)

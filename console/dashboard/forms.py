@@ -6,8 +6,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from console.dashboard.words import UNITS
-from console.errors import Invalid
-from console.reading import checked
+from console.reading import checked, faults_of
 
 M = TypeVar("M", bound=BaseModel)
 Form = Mapping[str, list[str]]
@@ -56,19 +55,9 @@ def several(form: Form, name: str) -> list[str]:
 
 
 def judged(model: type[M], raw: Mapping[str, Any]) -> tuple[M | None, dict[str, str]]:
-    """The model, or for each field what is wrong with it. The API tells one fault at a time, a form all of them."""
-    rest, faults = dict(raw), dict[str, str]()
-    while True:
-        try:
-            found = checked(model, rest)
-        except Invalid as error:
-            field = error.field or ""
-            if field in faults or field not in rest:
-                return None, faults or {field: str(error)}
-            faults[field] = str(error)
-            del rest[field]
-        else:
-            return (None, faults) if faults else (found, {})
+    """The model, or for each field what is wrong with it."""
+    faults = faults_of(model, dict(raw))
+    return (None, faults) if faults else (checked(model, dict(raw)), {})
 
 
 def heartbeat(form: Form) -> dict[str, Any]:

@@ -68,6 +68,7 @@ async def show(visit: Visit) -> Response:
         lines=timeline(log),
         chart=durations(log),
         incidents=await _incidents(visit, record, log),
+        is_told=bool(await channels.ids(db, record.project)),
         curl=f"{CURL} {shown.ping_url}",
         plain_curl=f"curl {shown.ping_url}",
         snippets=snippets(shown.ping_url, shown.schedule),

@@ -7,15 +7,18 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from console import incidents as api
+from console.dashboard import forms
 from console.dashboard.page import Visit
 from console.dashboard.words import SNOOZES, snooze_of
 from console.errors import BadRequest, NotFound
 from console.reading import checked
 from console.routing import IDS, Call
-from console.schemas import Acknowledge, IncidentQuery, Snooze
+from console.schemas import Acknowledge, IncidentQuery, NoteAdd, Snooze
+from rules import limits
 from store import channels, incidents
 
 PAGE: Final = 50  # incidents
+BACK: Final = re.compile(r"/incidents(\?[A-Za-z0-9=&%_-]*)?")  # a page of this list
 
 
 async def index(visit: Visit) -> Response:
@@ -31,6 +34,9 @@ async def index(visit: Visit) -> Response:
         chosen=asked.status or "",
         more=f"/incidents?{urlencode({**kept, 'cursor': found.next_cursor})}" if found.next_cursor else "",
         snoozes=SNOOZES,
+        here=f"/incidents?{urlencode(query)}" if query else "/incidents",
+        note_max=limits.NOTE_MAX,
+        notes_max=limits.NOTES_MAX,
     )
 
 
@@ -54,6 +60,14 @@ async def snooze(visit: Visit) -> Response:
     given = Snooze.model_validate({"for": seconds, "by": visit.visitor.name})
     await api.snooze(Call(visit.context, await _ours(visit), given, principal=visit.visitor))
     return visit.go("/incidents")
+
+
+async def add_note(visit: Visit) -> Response:
+    """Under the name of who is signed in; then back to the page of the list on which it was written."""
+    incident, back = await _ours(visit), visit.field("back")
+    said = checked(NoteAdd, {"text": forms.prose(visit.form, "text")})
+    await api.add_note(Call(visit.context, incident, said, principal=visit.visitor))
+    return visit.go(f"{back if BACK.fullmatch(back) else '/incidents'}#{incident}")
 
 
 async def _ours(visit: Visit) -> str:

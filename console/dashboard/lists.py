@@ -1,6 +1,5 @@
 """The list of heartbeats: pages, rows, and what can be done with many at once."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,17 +8,18 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from console import answers, views
+from console.bulk import Bulk, act
 from console.dashboard.history import ROWS, Strip, strip
 from console.dashboard.page import Visit, is_id
 from console.dashboard.words import STATUSES
 from console.errors import BadRequest
 from console.reading import checked
+from console.routing import Call
 from console.schemas import HeartbeatQuery
 from rules import limits
-from store import errors, events, heartbeats, projects, records
+from store import channels, events, heartbeats, projects, records
 
 PAGE: Final = 50  # rows
-AT_ONCE: Final = 25  # heartbeats that are changed at the same time
 ACTIONS: Final = {"pause": "Pause", "resume": "Resume", "delete": "Delete"}
 
 
@@ -50,7 +50,7 @@ async def index(visit: Visit) -> Response:
     asked = checked(HeartbeatQuery, {name: query[name] for name in ("status", "tag", "cursor") if query.get(name)})
     counts = await heartbeats.count(db, project)
     if not sum(counts.values()):
-        return visit.page("first.html", values={}, faults={})
+        return visit.page("first.html", values={}, faults={}, is_told=bool(await channels.ids(db, project)))
     found, cursor = await heartbeats.page(
         db, project=project, limit=PAGE, cursor=asked.cursor, status=asked.status, tag=asked.tag, prefix=prefix
     )
@@ -126,17 +126,9 @@ async def bulk(visit: Visit) -> Response:
             back=back,
             fields=[("action", action), ("sure", "yes"), ("back", back), *(("id", each.id) for each in ours)],
         )
-    for i in range(0, len(ours), AT_ONCE):
-        await asyncio.gather(*(_act(visit, action, each.id) for each in ours[i : i + AT_ONCE]))
+    asked = checked(Bulk, {"action": action, "ids": [each.id for each in ours]})
+    await act(Call(visit.context, "", asked, principal=visit.visitor))  # what is not there any more is no fault here
     return visit.go(back)
-
-
-async def _act(visit: Visit, action: str, heartbeat: str) -> None:
-    act = {"pause": heartbeats.pause, "resume": heartbeats.resume, "delete": heartbeats.delete}[action]
-    try:
-        await act(visit.context.db, heartbeat)
-    except errors.NotFound:
-        return  # somebody else was faster
 
 
 def _consequence(action: str) -> str:

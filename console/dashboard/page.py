@@ -1,6 +1,6 @@
 """What every page has in common: who looks at it, how it is rendered, what its headers promise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, quote
@@ -19,6 +19,7 @@ from console.reading import body_of
 from console.routing import Context
 from rules.times import clock_time, duration, rfc3339
 from store import heartbeats, records
+from store.members import Project
 
 FORM_MAX: Final = 64 * 1024  # bytes
 FIELDS_MAX: Final = 600  # of a form; more than all heartbeats of a page that are marked
@@ -37,7 +38,14 @@ HEADERS: Final = {
     "vary": "HX-Request",
 }
 #: What the top of every page leads to.
-SECTIONS: Final = (("/", "Heartbeats"), ("/incidents", "Incidents"))
+SECTIONS: Final = (
+    ("/", "Heartbeats"),
+    ("/fleets", "Fleets"),
+    ("/incidents", "Incidents"),
+    ("/oncall", "On call"),
+    ("/channels", "Channels"),
+    ("/settings", "Settings"),
+)
 
 templates: Final = Environment(
     loader=PackageLoader("console"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -60,12 +68,13 @@ templates.globals |= {"sign": icons.sign, "took": took, "causes": CAUSES, "secti
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of somebody we know. `form`: what was posted, empty for a GET."""
+    """One request of somebody we know. `form`: what was posted, empty for a GET. `projects`: to switch between."""
 
     request: Request
     context: Context
     visitor: Principal
     form: Form
+    projects: Sequence[Project] = ()
 
     @property
     def query(self) -> QueryParams:
@@ -94,7 +103,29 @@ class Visit:
         return found
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        return rendered(template, status, visitor=self.visitor, may_write=self.may_write, **values)
+        given = {"visitor": self.visitor, "may_write": self.may_write, "projects": self.projects, **values}
+        return rendered(template, status, **given)
+
+    def ask(
+        self, *, title: str, text: str, names: Sequence[str], button: str, to: str, back: str, **sent: str
+    ) -> Response:
+        """The question before something that cannot be undone; `sent`: what goes with the yes."""
+        fields = [("sure", "yes"), *sent.items()]
+        return self.page(
+            "confirm.html",
+            title=title,
+            text=text,
+            names=names,
+            button=button,
+            danger=True,
+            to=to,
+            back=back,
+            fields=fields,
+        )
+
+    @property
+    def is_sure(self) -> bool:
+        return self.field("sure") == "yes"
 
     def go(self, path: str) -> Response:
         """On to another page, also where htmx asked."""

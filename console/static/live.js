@@ -86,7 +86,7 @@ function fetchStale() {
 }
 
 export function follow() {
-  if (!document.querySelector(".top nav")) return;
+  if (!document.querySelector(".top nav a[href='/']")) return; // nobody, or a member of nothing
   since = Number(document.body.dataset.now) || now();
   start();
   setInterval(fetchStale, 1000);

@@ -23,6 +23,8 @@ They find flatline by `--url` or `FLATLINE_PUBLIC_URL` (by default `http://127.0
 flatline heartbeat create "Nightly copy" --schedule "0 3 * * *" --grace 1h --tag backup
 flatline heartbeat list --status down
 flatline heartbeat pause "Nightly copy" --for 2h
+flatline heartbeat apply nightly-copy --schedule "0 3 * * *" --grace 1h
+flatline heartbeat bulk pause --tag backup --for 2h
 flatline channel create ops --kind webhook --setting url=https://hooks.example.org/x
 flatline channel create --from channel.json
 flatline channel test ops

@@ -5,17 +5,18 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 from flatline.commands.api import ERROR, NOT_FOUND, OK, USAGE, Api, Refused, api_of
-from flatline.commands.table import Command, Noun, noun, verbs
+from flatline.commands.table import FILTERS, Command, Noun, noun, verbs
 from flatline.commands.words import body_of, hint, overview, parser_of, query_of
 from flatline.ping import say
 from runtime.errors import StartError
 
 PAGE: Final = 500  # rows
+BULK: Final = 1_000  # ids of one call
 PAGES_MAX: Final = 100  # that are looked through for a name
 SHOWN_MAX: Final = 5  # ids of those that share a name
 TEST_PATIENCE_S: Final = 20.0
@@ -53,15 +54,19 @@ def guarded(name: str, work: Callable[[], int]) -> int:
 
 
 def _run(about: Noun, command: Command, options: argparse.Namespace) -> int:
+    if command.takes == "action":
+        return _bulk(about, command, options)
     path, query, body = command.path, None, None
     if command.method == "GET":
-        query = query_of(command, options)
+        query = query_of(command.options, options)
     elif command.method != "DELETE":
         body = body_of(command, options)
     api = api_of(options)
     if command.is_about_one:
         id_ = _id_of(api, about, options.id)
         path = path.replace("{id}", quote(id_, safe=""))
+    if command.takes == "slug":
+        path = path.replace("{slug}", quote(options.slug, safe=""))
     if command.confirm and not options.yes:
         _ask(f"This ends {command.confirm}: {about.name} {options.id} on {api.host}.")
     found = api.call(command.method, path, body, query=query)
@@ -82,20 +87,7 @@ def _id_of(api: Api, about: Noun, given: str) -> str:
         return given
     if not about.named:
         raise Refused(f"{given} is not the id of an {about.name}", USAGE)
-    names: dict[str, str] = {}
-    cursor = None
-    for _ in range(PAGES_MAX):
-        # The lists of small kinds have one page, and know no limit.
-        query = (
-            {"limit": PAGE, **({"cursor": cursor} if cursor else {})} if about.name in {"heartbeat", "fleet"} else {}
-        )
-        page = api.call("GET", about.path, query=query)
-        names |= {record["id"]: record["name"] for record in page[about.plural]}
-        cursor = page["next_cursor"]
-        if not cursor:
-            break
-    else:
-        raise Refused(f"there are more than {PAGE * PAGES_MAX:,}: give the id", USAGE)
+    names = _names(api, about, {}, "give the id")
     exact = [id_ for id_, name in names.items() if name == given]
     found = exact or [id_ for id_, name in names.items() if name.casefold() == given.casefold()]
     if len(found) > 1:
@@ -104,6 +96,50 @@ def _id_of(api: Api, about: Noun, given: str) -> str:
     if not found:
         raise Refused(f"no {about.name} is called {given}{hint(given, names.values())}", NOT_FOUND)
     return found[0]
+
+
+def _names(api: Api, about: Noun, query: Mapping[str, object], otherwise: str) -> dict[str, str]:
+    """Of all that a list finds, by id. Raises Refused where there are too many; `otherwise`: what to do then."""
+    names: dict[str, str] = {}
+    # The lists of small kinds have one page, and know no limit.
+    asked = {**query, **({"limit": PAGE} if about.name in {"heartbeat", "fleet"} else {})}
+    for _ in range(PAGES_MAX):
+        page = api.call("GET", about.path, query=asked)
+        names |= {record["id"]: record["name"] for record in page[about.plural]}
+        if not page["next_cursor"]:
+            return names
+        asked["cursor"] = page["next_cursor"]
+    raise Refused(f"there are more than {PAGE * PAGES_MAX:,}: {otherwise}", USAGE)
+
+
+def _bulk(about: Noun, command: Command, options: argparse.Namespace) -> int:
+    """One thing done with all that are found, after a look at how many they are."""
+    query = query_of(FILTERS, options)
+    if not query:
+        raise Refused(f"say which: {', '.join(option.name for option in FILTERS)}", USAGE)
+    given = {option.field: getattr(options, option.field) for option in command.options if option not in FILTERS}
+    body = {"action": options.action, **{field: value for field, value in given.items() if value is not None}}
+    api = api_of(options)
+    api.call(command.method, command.path, {**body, "ids": []})  # what makes no sense is refused before one is asked
+    names = _names(api, about, query, "narrow it")
+    if names and not options.yes:
+        _ask(f"{options.action}: {_counted(len(names), about)} on {api.host}, such as {next(iter(names.values()))}.")
+    done, failed, ids = 0, [], list(names)
+    for i in range(0, len(ids), BULK):
+        found = api.call(command.method, command.path, {**body, "ids": ids[i : i + BULK]})
+        done += found["done"]
+        failed += found["failed"]
+    if options.json:
+        print_json({"done": done, "failed": failed})
+    else:
+        say(f"{options.action}: {_counted(done, about)}" if names else "none")
+        for each in failed:
+            say(f"not {each['id']}: {each['message']}")
+    return ERROR if failed else OK
+
+
+def _counted(count: int, about: Noun) -> str:
+    return f"{count:,} {about.name if count == 1 else about.plural}"
 
 
 def _ask(question: str) -> None:

@@ -20,7 +20,8 @@ class Option:
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """One operation. `path` holds {id} where it is about one thing, which the words name; `takes`: "body" has --set and
-    --from, "name" also a first word that is the new one's name. `columns`: of its table. `confirm`: what is lost.
+    --from, "name" also a first word that is the new one's name, "slug" one that stands for {slug}; "action": the first
+    word says what is done with all that are found. `columns`: of its table. `confirm`: what is lost.
     """
 
     noun: str
@@ -29,13 +30,18 @@ class Command:
     path: str
     help: str
     options: tuple[Option, ...] = ()
-    takes: Literal["", "body", "name"] = ""
+    takes: Literal["", "body", "name", "slug", "action"] = ""
     columns: tuple[str, ...] = ()
     confirm: str = ""
 
     @property
     def is_about_one(self) -> bool:
         return "{id}" in self.path
+
+    @property
+    def has_fields(self) -> bool:
+        """Whether --set and --from are among its options."""
+        return self.takes in {"body", "name", "slug"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +87,15 @@ TELLING: Final = (
     Option(name="--policy", field="policy", help="a policy's id"),
     Option(name="--priority", field="priority", value="whole", help="0 to 10"),
 )
-HEARTBEAT: Final = (
-    *RHYTHM,
+SCHEDULE: Final = (
     Option(name="--schedule", field="schedule", help="cron or OnCalendar, in place of a period"),
     Option(name="--timezone", field="timezone", help="of the schedule"),
-    Option(name="--slug", field="slug", help="its short name in URLs"),
-    *TELLING,
+)
+SLUG: Final = Option(name="--slug", field="slug", help="its short name in URLs")
+HEARTBEAT: Final = (*RHYTHM, *SCHEDULE, SLUG, *TELLING)
+SETTINGS: Final = (
+    Option(name="--kind", field="kind", help="webhook, email, gotify …: see channels.md"),
+    Option(name="--setting", field="settings", value="texts", help="NAME=VALUE; may be given again"),
 )
 HEARTBEAT_STATUS: Final = Option(
     name="--status",
@@ -101,6 +110,13 @@ MEMBER_STATUS: Final = Option(
 INCIDENT_STATUS: Final = Option(
     name="--status", field="status", value="choice", choices=("open", "resolved"), help="only these"
 )
+#: Which heartbeats are meant.
+FILTERS: Final = (
+    HEARTBEAT_STATUS,
+    Option(name="--tag", field="tag", help="only with this tag"),
+    Option(name="--prefix", field="prefix", help="only those whose names begin so"),
+)
+ACTIONS: Final = ("pause", "resume", "delete", "tag", "untag")
 HEARTBEATS: Final = ("id", "name", "status", "last_ping_at", "next_deadline_at")
 INCIDENTS: Final = ("id", "of", "status", "cause", "opened_at", "acknowledged_by")
 
@@ -131,10 +147,40 @@ COMMANDS: Final = (
         method="GET",
         path="/api/heartbeats",
         help="List heartbeats by name.",
-        options=(HEARTBEAT_STATUS, Option(name="--tag", field="tag", help="only with this tag"), LIMIT, CURSOR),
+        options=(*FILTERS, LIMIT, CURSOR),
         columns=HEARTBEATS,
     ),
+    Command(
+        noun="heartbeat",
+        verb="count",
+        method="GET",
+        path="/api/counts",
+        help="Count them by status, and those with a tag.",
+        options=(Option(name="--tag", field="tag", help="how many have this tag, too"),),
+    ),
     *_of("heartbeat", "/api/heartbeats", HEARTBEAT, "it and its history"),
+    Command(
+        noun="heartbeat",
+        verb="apply",
+        method="PUT",
+        path="/api/heartbeats/by-slug/{slug}",
+        help="Make the one with this slug, or change what is given of it.",
+        options=(NAME, *RHYTHM, *SCHEDULE, *TELLING),
+        takes="slug",
+    ),
+    Command(
+        noun="heartbeat",
+        verb="bulk",
+        method="POST",
+        path="/api/heartbeats/bulk",
+        help="Pause, resume, delete, tag or untag all that are found.",
+        options=(
+            *FILTERS,
+            Option(name="--for", field="for", value="duration", help="resume by itself after so long"),
+            Option(name="--which", field="tags", value="texts", help="the tag to add or take off; may be given again"),
+        ),
+        takes="action",
+    ),
     Command(
         noun="heartbeat",
         verb="pause",
@@ -204,14 +250,15 @@ COMMANDS: Final = (
         help="List channels.",
         columns=("id", "name", "kind", "broken"),
     ),
-    *_of(
-        "channel",
-        "/api/channels",
-        (
-            Option(name="--kind", field="kind", help="webhook, email, gotify …: see channels.md"),
-            Option(name="--setting", field="settings", value="texts", help="NAME=VALUE; may be given again"),
-        ),
-        "it",
+    *_of("channel", "/api/channels", (SLUG, *SETTINGS), "it"),
+    Command(
+        noun="channel",
+        verb="apply",
+        method="PUT",
+        path="/api/channels/by-slug/{slug}",
+        help="Make the one with this slug, or change what is given of it.",
+        options=(NAME, *SETTINGS),
+        takes="slug",
     ),
     Command(
         noun="channel",
@@ -245,6 +292,14 @@ COMMANDS: Final = (
         path="/api/incidents/{id}/snooze",
         help="Tell nobody for a while.",
         options=(Option(name="--for", field="for", value="duration", help="how long, 1m to 31d"), BY),
+    ),
+    Command(
+        noun="incident",
+        verb="note",
+        method="POST",
+        path="/api/incidents/{id}/notes",
+        help="Write down what is known of it.",
+        options=(Option(name="--text", field="text", help="the note"), BY),
     ),
     Command(
         noun="policy",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from flatline.commands.api import USAGE, Refused, add_options
-from flatline.commands.table import Command, Noun, Option, verbs
+from flatline.commands.table import ACTIONS, Command, Noun, Option, verbs
 from flatline.run import DURATION
 
 BODY_MAX: Final = 64_000  # bytes, as the API takes
@@ -55,14 +55,18 @@ def parser_of(noun: Noun, command: Command) -> Parser:
         parser.add_argument("id", metavar="NAME|ID" if noun.named else "ID", help="which one")
     if command.takes == "name":
         parser.add_argument("name", metavar="NAME", nargs="?", help="what it is called")
+    if command.takes == "slug":
+        parser.add_argument("slug", metavar="SLUG", help="its short name in URLs")
+    if command.takes == "action":
+        parser.add_argument("action", metavar="ACTION", choices=ACTIONS, help=", ".join(ACTIONS))
     for option in command.options:
         _add(parser, option)
-    if command.takes:
+    if command.has_fields:
         parser.add_argument(
             "--set", action="append", metavar="FIELD=VALUE", help="any field of the API; VALUE as JSON, or else as text"
         )
         parser.add_argument("--from", dest="from_", metavar="FILE", help="a JSON object of fields; - is stdin")
-    if command.confirm:
+    if command.confirm or command.takes == "action":
         parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="print the API's own answer")
     add_options(parser)
@@ -75,16 +79,16 @@ def overview(noun: Noun) -> str:
     return "\n".join([f"usage: flatline {noun.name} VERB [options]", "", f"{noun.help.capitalize()}.", "", *rows, ""])
 
 
-def query_of(command: Command, options: argparse.Namespace) -> dict[str, object]:
+def query_of(asked: Iterable[Option], options: argparse.Namespace) -> dict[str, object]:
     """What stands behind the question mark."""
-    given = {option.field: getattr(options, option.field) for option in command.options}
+    given = {option.field: getattr(options, option.field) for option in asked}
     return {field: value for field, value in given.items() if value is not None}
 
 
 def body_of(command: Command, options: argparse.Namespace) -> dict[str, Any]:
     """The fields to send: those of a file, over them those of --set, over them the options. Raises Refused."""
-    body: dict[str, Any] = _object(options.from_) if command.takes and options.from_ else {}
-    for text in (options.set or []) if command.takes else []:
+    body: dict[str, Any] = _object(options.from_) if command.has_fields and options.from_ else {}
+    for text in (options.set or []) if command.has_fields else []:
         field, value = _pair(text, "--set")
         body[field] = _json_or_text(value)
     for option in command.options:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 from flatline.up import UpSettings, _application
 from ingest.fast import FastLane
@@ -16,11 +16,12 @@ SIGNED_IN: Final = {"Authorization": f"Bearer {KEY}"}
 
 
 @contextlib.asynccontextmanager
-async def house(redis_url: str) -> AsyncIterator[str]:
-    """Its address."""
+async def house(redis_url: str, **others: Any) -> AsyncIterator[str]:
+    """Its address. `others`: more of its settings."""
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     chosen = free_port()
-    settings = UpSettings(port=chosen, public_url=f"http://127.0.0.1:{chosen}", redis_url=redis_url, api_key=KEY)
+    address = f"http://127.0.0.1:{chosen}"
+    settings = UpSettings(port=chosen, public_url=address, redis_url=redis_url, api_key=KEY, **others)
     async with opened(redis_url) as db:
         app = _application(db, settings, port)
         serving = serve(app, host="127.0.0.1", port=chosen, ready=port.set_result, http=FastLane(app))

@@ -15,6 +15,7 @@ from tests.console.dump import dump
 
 IDS = {
     "heartbeat": "0" * 12,
+    "slug": "nightly",
     "event": "1-0",
     "fleet": "0" * 12,
     "member": "sensor-1",

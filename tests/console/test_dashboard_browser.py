@@ -11,7 +11,7 @@ import pytest
 from store import heartbeats, incidents
 from store.database import Database
 from tests.console.browser import Browser, Page, chromium
-from tests.console.house import SIGNED_IN
+from tests.console.house import KEY, SIGNED_IN
 from tests.console.house import house as everything
 from tests.console.scenery import STRANGER, fill
 
@@ -60,24 +60,45 @@ async def faults(page: Page) -> list[Any]:
     return found
 
 
-async def test_from_the_first_start_to_a_job_that_is_watched_paused_and_resumed(house: str, browser: Browser) -> None:
-    page = await browser.page(headers=SIGNED_IN)
+async def test_from_the_first_sign_in_to_an_incident_that_somebody_has_seen(house: str, browser: Browser) -> None:
+    """By nothing but clicks and one line for the shell; the silence is a real one."""
+    page = await browser.page()
     await page.open(house)
+    await page.type("#key", KEY)
+    await page.click("form:has(#key) button")
     await page.shows("Nothing is watched yet")
 
     await page.type("#name", "Nightly copy")
     await page.click("form button.main")
     await page.shows("Waiting for the first ping")
-    line = await page.text("#curl")
-    assert await shell(line) == "OK"
-    await page.until("document.querySelector('.heading .status.up') !== null")
+    assert await shell(await page.text("#curl")) == "OK"
+    await page.until(status("up"))
     await page.shows("Ping")
 
+    await page.click("a[href$='/settings']:not(nav a)")
+    for field in ("period", "grace"):
+        await page.type(f"#{field}", "1")
+        await page.run(f"document.querySelector('[name={field}_unit]').value = 'seconds'")
+    await page.click(".sticky .main")
+    await page.until(status("down"))
+    await page.shows("No ping came in time")
+
     await page.click("#pause")
-    await page.until("document.querySelector('.heading .status.paused') !== null")
+    await page.until(status("paused"))
     await page.click("#resume")
-    await page.until("document.querySelector('.heading .status.up') !== null")
+    await page.until(status("up"))
+    await page.until(status("down"))
+
+    await page.click("nav a[href='/incidents']")
+    await page.shows("No ping came in time")
+    await page.click("form[action$=acknowledge] button")
+    await page.shows("Acknowledged by admin")
     assert page.complaints == []
+
+
+def status(name: str) -> str:
+    """That the page of a heartbeat says so."""
+    return f"document.querySelector('.heading .status.{name}') !== null"
 
 
 async def test_a_row_tells_by_itself_that_its_job_failed_and_came_back(
@@ -282,6 +303,26 @@ async def test_every_page_is_whole_and_can_be_used_by_everybody(
         "/new",
         "/incidents",
         "/incidents?status=open",
+        "/fleets",
+        "/fleets/new",
+        "/settings",
+        "/settings/members",
+        "/settings/keys",
+        "/settings/users",
+        "/settings/projects",
+        "/system",
+        "/channels",
+        "/channels/new",
+        "/channels/new?kind=webhook",
+        "/deliveries",
+        "/oncall",
+        "/oncall/new",
+        "/people",
+        "/people/new",
+        "/policies",
+        "/policies/new",
+        "/windows",
+        "/windows/new",
         *(f"/heartbeats/{id_}" for id_ in ids.values()),
     ]
     paths += [f"/heartbeats/{ids['offsite']}/settings", f"/heartbeats/{ids['certificates']}/settings"]

@@ -26,6 +26,10 @@ from tests.store.scene import send
 ROUTES: Final = """
 write    POST   /api/heartbeats
 read     GET    /api/heartbeats
+write    POST   /api/heartbeats/bulk
+read     GET    /api/heartbeats/by-slug/{slug}
+write    PUT    /api/heartbeats/by-slug/{slug}
+read     GET    /api/counts
 read     GET    /api/heartbeats/{heartbeat}
 write    PATCH  /api/heartbeats/{heartbeat}
 write    DELETE /api/heartbeats/{heartbeat}
@@ -53,6 +57,8 @@ read     GET    /api/fleets/{fleet}/members/{member}
 write    DELETE /api/fleets/{fleet}/members/{member}
 write    POST   /api/channels
 read     GET    /api/channels
+read     GET    /api/channels/by-slug/{slug}
+admin    PUT    /api/channels/by-slug/{slug}
 read     GET    /api/channels/{channel}
 admin    PATCH  /api/channels/{channel}
 admin    DELETE /api/channels/{channel}
@@ -83,6 +89,7 @@ read     GET    /api/incidents
 read     GET    /api/incidents/{incident}
 write    POST   /api/incidents/{incident}/acknowledge
 write    POST   /api/incidents/{incident}/snooze
+write    POST   /api/incidents/{incident}/notes
 read     GET    /api/channels/{channel}/log
 read     GET    /api/deliveries
 write    POST   /api/deliveries/resend
@@ -91,6 +98,7 @@ read     GET    /api/deliveries/{delivery}
 write    DELETE /api/deliveries/{delivery}
 write    POST   /api/deliveries/{delivery}/resend
 read     GET    /api/problems
+read     GET    /api/deaf
 operator GET    /api/operator-channels
 operator PUT    /api/operator-channels
 known    GET    /api/me
@@ -111,6 +119,7 @@ admin    POST   /api/keys
 admin    GET    /api/keys
 admin    DELETE /api/keys/{key}
 open     GET    /api/openapi.json
+open     GET    /api/docs
 
 read     GET    /
 read     GET    /rows
@@ -130,8 +139,81 @@ read     GET    /incidents
 read     GET    /incidents/{incident}/told
 write    POST   /incidents/{incident}/acknowledge
 write    POST   /incidents/{incident}/snooze
+read     GET    /channels
+write    GET    /channels/new
+write    POST   /channels/new
+read     GET    /channels/{channel}
+write    POST   /channels/{channel}/test
+admin    POST   /channels/{channel}/settings
+admin    POST   /channels/{channel}/delete
+read     GET    /deliveries
+write    POST   /deliveries/resend
+write    POST   /deliveries/purge
+read     GET    /deliveries/{delivery}/outcome
+write    POST   /deliveries/{delivery}/resend
+write    POST   /deliveries/{delivery}/purge
+read     GET    /oncall
+write    GET    /oncall/new
+write    POST   /oncall/new
+read     GET    /oncall/{oncall}
+write    POST   /oncall/{oncall}
+write    POST   /oncall/{oncall}/delete
+write    POST   /oncall/{oncall}/overrides
+write    POST   /oncall/{oncall}/overrides/remove
+read     GET    /people
+write    GET    /people/new
+write    POST   /people/new
+write    GET    /people/{person}
+write    POST   /people/{person}
+write    POST   /people/{person}/delete
+read     GET    /policies
+write    GET    /policies/new
+write    POST   /policies/new
+write    GET    /policies/{policy}
+write    POST   /policies/{policy}
+write    POST   /policies/{policy}/delete
+read     GET    /windows
+write    GET    /windows/new
+write    POST   /windows/new
+write    GET    /windows/{window}
+write    POST   /windows/{window}
+write    POST   /windows/{window}/delete
 read     GET    /events
 read     GET    /counts
+read     GET    /fleets
+write    GET    /fleets/new
+write    POST   /fleets/new
+read     GET    /fleets/{fleet}
+write    POST   /fleets/{fleet}/pause
+write    POST   /fleets/{fleet}/resume
+write    POST   /fleets/{fleet}/forget
+write    POST   /fleets/{fleet}/members/{member}/forget
+write    GET    /fleets/{fleet}/settings
+write    POST   /fleets/{fleet}/settings
+write    POST   /fleets/{fleet}/rotate
+write    POST   /fleets/{fleet}/delete
+write    POST   /incidents/{incident}/notes
+known    GET    /settings
+operator POST   /settings/name
+admin    POST   /settings/rotate
+known    POST   /settings/password
+admin    GET    /settings/members
+admin    POST   /settings/members
+admin    POST   /settings/members/{user}/role
+admin    POST   /settings/members/{user}/remove
+admin    GET    /settings/keys
+admin    POST   /settings/keys
+admin    POST   /settings/keys/{key}/delete
+operator GET    /settings/users
+operator POST   /settings/users
+operator GET    /settings/users/{user}
+operator POST   /settings/users/{user}
+operator POST   /settings/users/{user}/delete
+operator GET    /settings/projects
+operator POST   /settings/projects
+operator POST   /settings/projects/{project}
+operator GET    /system
+operator POST   /system/channels
 
 read     POST   /mcp
 
@@ -296,6 +378,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "snooze": {"by": "Eve", "for": 3_600},
     "forget": {"silent_for": 0},
     "members": {"role": "owner"},
+    "notes": {"text": "mine"},
 }
 
 
@@ -309,9 +392,10 @@ async def others(api: Api, store: Database) -> Others:
         assert answer.status == 201, answer.body
         return str(answer.body["id"])
 
-    channel = await made("/api/channels", kind="webhook", settings={"url": "https://hooks.example.org/theirs"})
+    webhook = {"url": "https://hooks.example.org/theirs"}
+    channel = await made("/api/channels", kind="webhook", settings=webhook, slug="theirs")
     person = await made("/api/people", contacts=[{"channel": channel}])
-    heartbeat = await made("/api/heartbeats")
+    heartbeat = await made("/api/heartbeats", slug="theirs")
     watched = await heartbeats.get(store, heartbeat)
     await send(store, watched, "fail", at=await store.now(), output=b"theirs")
     delivery = (await deliveries.send_test(store, channel, project)).id
@@ -324,6 +408,7 @@ async def others(api: Api, store: Database) -> Others:
         "channel": channel,
         "person": person,
         "heartbeat": heartbeat,
+        "slug": "theirs",
         "event": next(each.id for each in log if each.has_output),
         "incident": (await heartbeats.get(store, heartbeat)).incident or "",
         "delivery": delivery,
@@ -345,7 +430,8 @@ def body_of(path: str) -> dict[str, Any]:
 async def test_the_things_of_another_project_are_not_there(api: Api, store: Database, others: Others) -> None:
     owner = await cast.signed_in(store, "owner")
     callers = [owner, await cast.key(store, "admin"), ADMIN]
-    addressed = [(method, path) for method, path, need in API if "{" in path and need != "operator"]
+    # PUT makes what is not there: of that tests/console/test_upsert.py tells.
+    addressed = [(method, path) for method, path, need in API if "{" in path and need != "operator" and method != "PUT"]
     assert {name for _, path in addressed for name in re.findall(r"\{(\w+)\}", path)} == set(others.ids)
     for method, path in addressed:
         real = path.format(**others.ids)
@@ -362,7 +448,9 @@ async def test_the_things_of_another_project_are_not_there(api: Api, store: Data
 async def test_the_pages_show_nothing_of_another_project(
     api: Api, store: Database, http: aiohttp.ClientSession, others: Others
 ) -> None:
-    for method, path, _ in PAGES:
+    for method, path, need in PAGES:
+        if need == "operator":
+            continue
         actor = await cast.signed_in(store, "owner")
         form = {"for": "3600"} if method == "POST" else None
         async with http.request(

@@ -31,8 +31,8 @@ QUERIES = {
     "/api/oncall/{oncall}/now": "?at=2030-01-31T09:00:00Z",
     "/api/oncall/{oncall}/shifts": "?from=2030-01-31T09:00:00Z",
 }
-#: Its answers begin with the moment at which they are asked for.
-OF_THE_MOMENT = {"/api/schedules/preview"}
+#: Their answers begin with the moment at which they are asked for, or tell of the import itself.
+OF_THE_MOMENT = {"/api/schedules/preview", "/api/deaf"}
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ async def furnish(api: Api, db: Database) -> dict[str, str]:
     """Something of everything; ids by a name of ours, and an API key."""
     channel = await api.channel()
     other = await api.channel(url="https://hooks.example.org/y")
+    await api.patch(f"/api/channels/{other['id']}", {"slug": "other"})
     person = (await api.post("/api/people", {"name": "Ада", "contacts": [{"channel": channel["id"], "wait": 0}]})).body
     oncall = (await api.post("/api/oncall", {"name": "turns", "people": [person["id"]], "start": "2030-01-31"})).body
     policy = (
@@ -119,10 +120,16 @@ async def _paths(api: Api, path: str) -> list[str]:
     match = re.search(r"^(.*?)/\{\w+\}", path)
     if not match:
         return [path]
-    listing = match[1] + QUERIES.get(match[1], "")
-    records = next(value for value in (await api.get(listing)).body.values() if isinstance(value, list))
-    names = [record.get("id") or record["slug"] for record in records]
+    listing = match[1].removesuffix("/by-slug")
+    found = (await api.get(listing + QUERIES.get(listing, ""))).body
+    records = next(value for value in found.values() if isinstance(value, list))
+    by_slug = match[1] != listing
+    names = [record["slug"] for record in records if record["slug"]] if by_slug else [_name(each) for each in records]
     return [each for name in names for each in await _paths(api, f"{match[1]}/{name}{path[match.end() :]}")]
+
+
+def _name(record: dict[str, Any]) -> str:
+    return str(record.get("id") or record["slug"])
 
 
 def comparable(found: dict[str, Any]) -> dict[str, Any]:
@@ -148,6 +155,7 @@ async def test_every_read_route_answers_the_same(
     assert before["/api/deliveries"]["deliveries"]
     assert before["/api/users"]["users"]
     assert len(before["/api/projects"]["projects"]) == 2
+    assert {"/api/heartbeats/by-slug/copy", "/api/channels/by-slug/other"} <= set(before)
 
     await carry(source, target, shards=shards, file=tmp_path / "export")
 

@@ -67,6 +67,53 @@ async def test_pages_by_status_and_tag(sharded: Database) -> None:
     assert await heartbeats.count(sharded) == {"pending": 8, "up": 8, "down": 8, "paused": 0}
 
 
+@pytest.mark.parametrize("rare", ["status", "tag"])
+async def test_a_page_by_status_and_tag_is_full_although_few_have_both(
+    sharded: Database, rare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [await make(sharded, f"z {i}", "fail", tags=("x",)) for i in range(8)]
+    for i in range(40):
+        await make(sharded, f"a {i}", *(("success", T0, ("x",)) if rare == "status" else ("fail",)))
+    monkeypatch.setattr(heartbeats, "WALK", 8)  # fewer than come before them in the index of the many
+    monkeypatch.setattr(heartbeats, "STRIDE", 4)
+
+    first, cursor = await heartbeats.page(sharded, limit=5, status="down", tag="x")
+    assert [heartbeat.id for heartbeat in first] == [heartbeat.id for heartbeat in both[:5]]
+    second, end = await heartbeats.page(sharded, limit=5, status="down", tag="x", cursor=cursor)
+    assert [heartbeat.id for heartbeat in second] == [heartbeat.id for heartbeat in both[5:]]
+    assert end is None
+
+
+@pytest.mark.parametrize("limit", [1, 3, 8])
+async def test_a_page_of_which_little_fits_walks_on_and_leaves_nothing_out(sharded: Database, limit: int) -> None:
+    """Half are in the status and half have the tag, but only a quarter both."""
+    made = [
+        await make(sharded, f"job {i:02d}", ("success", "fail")[i % 2], tags=("x",) * (i % 4 in {1, 2}))
+        for i in range(40)
+    ]
+
+    assert await walk(sharded, limit, status="down", tag="x") == [heartbeat.id for heartbeat in made[1::4]]
+
+
+async def test_a_page_that_finds_nothing_for_long_comes_back_with_a_cursor(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(redis_url) as db:
+        now = await db.now()
+        for i in range(40):
+            await make(db, f"a {i}", "success", now)
+        late = await make(db, "z", "success", now - 70_000)
+        monkeypatch.setattr(heartbeats, "WALK", 20)
+        monkeypatch.setattr(heartbeats, "STRIDE", 10)
+
+        found, cursor = await heartbeats.page(db, limit=10, status="late")
+        assert not found
+        assert cursor is not None
+        assert await walk(db, 10, status="late") == [late.id]
+        monkeypatch.setattr(heartbeats, "WALK", 50)
+        assert [heartbeat.id for heartbeat in (await heartbeats.page(db, limit=10, status="late"))[0]] == [late.id]
+
+
 async def test_late_is_reckoned_and_counts_as_up(redis_url: str) -> None:
     async with opened(redis_url) as db:  # the real clock: late depends on it
         now = await db.now()
