@@ -34,8 +34,8 @@ T0 = 1_800_000_000_000  # ms; where the clock stands at the start of a test that
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure is told without the garbage collector.
 
-    pytest parses the source to show it; were a failed task collected meanwhile, its traceback would be written by parsing
-    some more, and below Python 3.11.5 that ends the whole run (SystemError: AST constructor recursion depth mismatch).
+    pytest parses the source to show it; were a failed task collected meanwhile, its traceback would be written by
+    parsing some more, which ends the whole run (Python 3.11: "AST constructor recursion depth mismatch").
     """
     gc.disable()
     try:
