@@ -28,7 +28,7 @@ up: install  ## run everything on one port with its own server, data in ./data
 	$(BIN)/flatline up
 
 test: install-dev  ## every test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 3 --dist worksteal
 
 check: install-dev  ## lint, types, import rules
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from rules.windows import moment
+from rules.zones import moment
 
 SHIFTS_MAX: Final = 1_000  # shown at once
 

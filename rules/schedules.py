@@ -36,6 +36,7 @@ from cronsim import CronSim, CronSimError
 from oncalendar import BaseIterator, OnCalendarError
 
 from rules import limits
+from rules.zones import jump, readings
 
 YEARS_MAX: Final = 5  # calendar years in a row of which one must have a slot; 29 February comes every four
 CYCLE: Final = range(2024, 2052)  # dates fall on the same weekdays again after 28 years, until 2100
@@ -128,11 +129,11 @@ class _Line:
         times.dt = self._start(after)
         seconds: deque[int] = deque()  # of repeated times, until their turn comes
         for local in times:
-            first, second = self._readings(local)
+            first, second = readings(local, self.zone)
             if first > second:
-                jump, times.dt = self._turn(local)
+                turned, times.dt = self._turn(local)
                 if self.at_jump:
-                    yield jump
+                    yield turned
                 continue
             while seconds and seconds[0] < first:
                 yield seconds.popleft()
@@ -144,34 +145,18 @@ class _Line:
     def _start(self, after: int) -> datetime:
         """The wall-clock time after which to look."""
         local = datetime.fromtimestamp(after, self.zone).replace(tzinfo=None, fold=0)
-        first, second = self._readings(local)
+        first, second = readings(local, self.zone)
         if first < second and self.twice:
             return local - timedelta(seconds=second - first)  # what is earlier by then comes again
         if first < after:
             return self._turn(local)[1]  # the rest of a repeated hour, which has had its slots
         return local
 
-    def _readings(self, local: datetime) -> tuple[int, int]:
-        """The moment that a wall-clock time names by the offset before a jump nearby, and by the one after it.
-
-        The same moment twice on a usual day; ascending if the time is repeated, descending if it is skipped.
-        """
-        return (
-            int(local.replace(tzinfo=self.zone, fold=0).timestamp()),
-            int(local.replace(tzinfo=self.zone, fold=1).timestamp()),
-        )
-
     def _turn(self, local: datetime) -> tuple[int, datetime]:
         """For a repeated or skipped time: the moment of the jump, and the last second of all such times."""
-        low, high = start, _ = sorted(self._readings(local))
-        offset = self._offset(low)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._offset(middle) == offset else (low, middle)
-        return high, local + timedelta(seconds=high - start) - SECOND
-
-    def _offset(self, moment: int) -> timedelta | None:
-        return datetime.fromtimestamp(moment, self.zone).utcoffset()
+        low, high = sorted(readings(local, self.zone))
+        turned = jump(low, high, self.zone)
+        return turned, local + timedelta(seconds=turned - low) - SECOND
 
 
 class _Calendar:

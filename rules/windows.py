@@ -18,6 +18,8 @@ from math import inf
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from rules.zones import moment
+
 FOLLOWED_MAX: Final = 100  # windows, one after the other: a night each for three months; who asks then is told the rest
 
 SPANS: Final = 4_096  # kept: when hundreds of incidents open at once, each asks about the same days of all windows
@@ -97,24 +99,6 @@ def held_until(windows: Iterable[Window], watched: str, tags: Collection[str], a
         if until == inf:
             break
     return until
-
-
-def moment(local: datetime, zone: ZoneInfo, *, last: bool = False) -> int:
-    """When a clock on the wall shows `local`, ms: the first time, or the `last`; the jump, if it is skipped."""
-    first, second = (int(local.replace(tzinfo=zone, fold=fold).timestamp()) for fold in (0, 1))
-    if first > second:
-        return _jump(second, first, zone) * 1000
-    return (second if last else first) * 1000
-
-
-def _jump(low: int, high: int, zone: ZoneInfo) -> int:
-    """The second between two at which the clock was turned."""
-    offset = datetime.fromtimestamp(low, zone).utcoffset()
-    while high - low > 1:
-        middle = (low + high) // 2
-        is_before = datetime.fromtimestamp(middle, zone).utcoffset() == offset
-        low, high = (middle, high) if is_before else (low, middle)
-    return high
 
 
 def _ends_that_day(window: Window, at_ms: int) -> int | None:

@@ -11,7 +11,7 @@ from store.database import GROUP, Database, mapped, reason
 from store.errors import Unavailable
 from store.keys import Shard
 
-PAIRS: Final = 250  # incidents x channels in one enlist.lua
+CHUNK: Final = 250  # chores, and as many incidents x channels, in one enlist.lua
 BLOCK_MS: Final = 1_000
 COUNT: Final = 100  # entries per read
 DEAD_CONSUMER_MS: Final = 3_600_000
@@ -106,14 +106,12 @@ async def enlist(
     """Takes note of (incident, channel) pairs on this shard and of (chore, when it is due in ms; None = it is done),
     then acknowledges and deletes the entry.
     """
-    flat: list[object] = [text for name, due in chores for text in (name, "" if due is None else due)]
-    for i in range(0, len(flat), 2 * PAIRS):
-        some = flat[i : i + 2 * PAIRS]
-        await db.run("enlist", shard, "", LOOK_AGAIN_MS, len(some) // 2, *some)
-    chunks = [pairs[i : i + PAIRS] for i in range(0, len(pairs), PAIRS)] or [[]]
-    for number, chunk in enumerate(chunks, start=1):
-        named = [text for pair in chunk for text in pair]
-        await db.run("enlist", shard, entry if number == len(chunks) else "", LOOK_AGAIN_MS, 0, *named)
+    most = max(len(chores), len(pairs), 1)
+    for i in range(0, most, CHUNK):
+        some = chores[i : i + CHUNK]
+        due = [text for name, at in some for text in (name, "" if at is None else at)]
+        named = [text for pair in pairs[i : i + CHUNK] for text in pair]
+        await db.run("enlist", shard, entry if i + CHUNK >= most else "", LOOK_AGAIN_MS, len(some), *due, *named)
 
 
 async def step(

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,20 @@ end
 """
 
 T0 = 1_800_000_000_000  # ms; where the clock stands at the start of a test that uses it
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure is told without the garbage collector.
+
+    pytest parses the source to show it; were a failed task collected meanwhile, its traceback would be written by
+    parsing some more, which ends the whole run (Python 3.11: "AST constructor recursion depth mismatch").
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 class Sockets:

@@ -44,8 +44,6 @@ GRACE_S: Final = 60
 AHEAD_S: Final = 1.0  # from the last ping of all to the first silence
 PULSE_S: Final = 0.1
 TOLD_WITHIN_S: Final = 120.0
-FEW: Final = frozenset({(1, 1), (2, 1)})  # messages about the beginning, about the end
-CHANCES: Final = 3
 MANY: Final = 5_000
 MANY_WITHIN_S: Final = 10.0
 MEMBERS: Final = 100_000
@@ -150,40 +148,40 @@ async def test_a_storm_is_one_message_or_two_for_each_person_and_its_end_is_one(
 ) -> None:
     """Measured, all in one process: by plain channels [2800] and [2800], by a policy [2440, 360] and [2800].
 
-    Nobody is left out or told twice, however slow the machine; that few messages do is shown by one storm of three.
+    The longer it takes until the last is told, the more messages there may be: on a machine that keeps up, two and one.
     """
     told = [await hook(db, sink, f"person-{number}") for number in range(PEOPLE)]
     policy = await policy_of(db, told) if by == "a step of a policy" else ""
-    seen: list[tuple[int, int]] = []
-    while len(seen) < CHANCES and not FEW & set(seen):
-        sink.requests.clear()
-        found = await storm(db, sink, [channel.name for channel in told], policy)
-        assert len(found) == 2 * PEOPLE
-        assert {sum(sizes) for sizes in found.values()} == {HEARTBEATS}
-        seen.append((most(found, "incident.opened"), most(found, "incident.resolved")))
-    assert FEW & set(seen), seen
+    ids = await create(db, HEARTBEATS, policy=policy)
+
+    async def told_s(event: str, since: float) -> float:
+        """Seconds until all are told."""
+
+        async def all_are_told() -> bool:
+            found = counts(sink)
+            return all(sum(found[(f"/{channel.name}", event)]) >= HEARTBEATS for channel in told)
+
+        await eventually(all_are_told, within_s=TOLD_WITHIN_S)
+        return time.monotonic() - since
+
+    async with at_work(db):
+        await fall_silent(db, ids)
+        opened_s = await told_s("incident.opened", time.monotonic())
+        began = time.monotonic()
+        await signal(db, ids, "success", over_s=WITHIN_S)
+        resolved_s = await told_s("incident.resolved", began)
+        await eventually(lambda: nothing_waits(db), within_s=TOLD_WITHIN_S)
+
+    found = counts(sink)
+    assert len(found) == 2 * PEOPLE
+    assert {sum(sizes) for sizes in found.values()} == {HEARTBEATS}
+    assert most(found, "incident.opened") <= opened_s / STORM_S + 1
+    assert most(found, "incident.resolved") <= max(1, resolved_s / STORM_S)
 
 
 def most(found: Mapping[tuple[str, str], Sequence[int]], told: str) -> int:
     """Messages that anybody got about it."""
     return max(len(sizes) for (_, event), sizes in found.items() if event == told)
-
-
-async def storm(db: Database, sink: HttpSink, names: Sequence[str], policy: str) -> dict[tuple[str, str], list[int]]:
-    """All fall silent and come back; what was heard of it."""
-    ids = await create(db, HEARTBEATS, policy=policy)
-
-    async def all_are_told(event: str) -> bool:
-        found = counts(sink)
-        return all(sum(found[(f"/{name}", event)]) >= HEARTBEATS for name in names)
-
-    async with at_work(db):
-        await fall_silent(db, ids)
-        await eventually(lambda: all_are_told("incident.opened"), within_s=TOLD_WITHIN_S)
-        await signal(db, ids, "success", over_s=WITHIN_S)
-        await eventually(lambda: all_are_told("incident.resolved"), within_s=TOLD_WITHIN_S)
-        await eventually(lambda: nothing_waits(db), within_s=TOLD_WITHIN_S)
-    return counts(sink)
 
 
 async def nothing_waits(db: Database) -> bool:

@@ -39,8 +39,8 @@ def ms(text: str) -> int:
     return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
-def counted(owner: type, name: str, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """A list that grows by one with each call of a method."""
+def counted(owner: object, name: str, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """A list that grows by one with each call of a function or method."""
     method, calls = getattr(owner, name), list[object]()
 
     def call(*args: object) -> object:
@@ -206,7 +206,7 @@ def test_no_hour_that_is_skipped_or_repeated_is_walked_through(
     expression: str, zone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The work of one call stays small: a few hundred times are read, not the 7,200 of two hours."""
-    readings = counted(schedules._Line, "_readings", monkeypatch)
+    readings = counted(schedules, "readings", monkeypatch)
     for jump in around(zone):
         for at in (jump - 1, jump, jump + 1, jump + HOUR // 2):
             schedules._calendar.cache_clear()

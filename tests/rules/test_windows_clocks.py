@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.windows import Window, ends, moment
+from rules.windows import Window, ends
+from rules.zones import moment
 from tests.rules.test_schedules import ms
 from tests.rules.test_schedules_zones import DAY, MINUTE, ZONES, jumps, local
 

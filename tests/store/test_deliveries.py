@@ -233,10 +233,10 @@ async def test_more_pairs_than_fit_in_one_call_are_all_noted_before_the_entry_go
     shard = db.shards[0]
     await db.execute("XGROUP", "CREATE", shard.notifications, "notifier", "0")
     (entry,) = await db.execute("XRANGE", shard.notifications, "-", "+")
-    pairs = [(incident, f"c{i}") for i in range(notifications.PAIRS + 1)] + [("0123456789ab-1", "c")]
+    pairs = [(incident, f"c{i}") for i in range(notifications.CHUNK + 1)] + [("0123456789ab-1", "c")]
     await notifications.enlist(db, shard, entry[0].decode(), pairs)
 
-    assert len(await chores(db)) == notifications.PAIRS + 2
+    assert len(await chores(db)) == notifications.CHUNK + 2
     assert await notifications.backlog(db) == 0
 
 

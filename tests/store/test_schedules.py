@@ -69,6 +69,7 @@ async def work(db: Database) -> Swept:
         swept = await deadlines.sweep(db, shard)
         assert await deadlines.reckon(db, shard, swept.unreckoned) == 0
         await deadlines.timers(db, shard)
+        await deadlines.chores(db, shard)
         if not swept.taken:
             return swept
 

@@ -136,7 +136,7 @@ def told_by(sink: HttpSink) -> list[Told]:
     return [Told(body["id"], body["event"], body["heartbeat"]["id"], body["incident"]["id"]) for body in bodies]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_nothing_is_lost_and_nobody_is_alarmed_falsely(seed: int, tmp_path: Path) -> None:
     logs = Logs()

@@ -111,7 +111,7 @@ async def nothing_waits(db: Database) -> bool:
     return await db.pipeline([("XLEN", shard.notifications), ("ZCARD", shard.chores)]) == [0, 0]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_notifiers_that_are_killed_lose_nothing_and_each_kill_repeats_one_message_of_a_channel_at_most(
     redis_url: str, tmp_path: Path
 ) -> None:
