@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from rules.times import rfc3339
-from rules.windows import moment
+from rules.zones import moment
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from console import answers
 from console.dashboard import local
-from rules.windows import moment
+from rules.zones import moment
 
 DAYS: Final = 28  # drawn
 DAY_WIDTH: Final = 10  # of the picture's own units

@@ -16,7 +16,8 @@ from console.dashboard.page import Visit, is_id
 from console.dashboard.planned import Planned
 from console.schemas import WindowCreate, WindowPatch
 from rules import limits
-from rules.windows import Window, ends, moment
+from rules.windows import Window, ends
+from rules.zones import moment
 from store import fleets, heartbeats, plans
 
 FOUND: Final = 20  # heartbeats and fleets offered of those whose names begin as was typed

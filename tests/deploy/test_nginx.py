@@ -12,6 +12,7 @@ import orjson
 import pytest
 from redis import Redis
 
+from ingest.paths import FORMS, SLUG
 from store.changes import CACHE_AGE_S
 from store.keys import Shard
 from tests.conftest import eventually
@@ -65,6 +66,21 @@ async def test_every_form_of_ping_and_the_api_find_their_role(installation: Inst
     assert await api.ping(f"{base}/heartbeat/{heartbeat['id']}/pause", method="POST") == 401
     assert (await api.call("POST", f"/heartbeat/{heartbeat['id']}/pause"))["status"] == "paused"
     assert (await api.call("POST", f"/heartbeat/{heartbeat['id']}/resume"))["status"] == "up"
+
+
+async def test_what_the_senders_of_others_send_finds_the_nodes(installation: Installation) -> None:
+    api, base = installation.api, installation.nginx.url
+    heartbeat = await api.create_heartbeat("others", slug="others")
+    token = heartbeat["ping_url"].rpartition("/")[2]
+    key = (await api.call("GET", "/api/project"))["ping_key"]
+    watchdog = orjson.dumps({"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "Watchdog"}}]})
+
+    for prefix, address, _ in FORMS:
+        addressed = f"{key}/others" if address == SLUG else token
+        url = "/".join((base, *prefix, addressed))
+        before = (await api.heartbeat(heartbeat["id"]))["last_ping_at"]
+        assert await api.ping(url, method="POST", body=watchdog) == 200, url
+        assert (await api.heartbeat(heartbeat["id"]))["last_ping_at"] != before, url
 
 
 async def test_pings_reach_both_nodes(installation: Installation) -> None:
