@@ -94,7 +94,7 @@ class Api:
             [path] if path in paths else [one for one in paths if re.fullmatch(re.sub(r"\{\w+}", "[^/]+", one), path)]
         )
         operation = paths[found[0]].get(method.lower()) if found else None
-        if not self.document or method == "HEAD" or not path.startswith(("/api", "/heartbeat")):
+        if not self.document or method == "HEAD" or not path.startswith(("/api/", "/heartbeat/")):
             return
         if operation is None:
             assert answer.status in {404, 405}, f"{method} {path} is not declared"
