@@ -35,7 +35,8 @@ class Console:
         if not settings.api_key:
             raise StartError("FLATLINE_API_KEY is not set: give the console a key of at least 32 characters")
         self._db = db
-        context = Context(db, Keys(settings.api_key, db, settings.public_url), settings.public_url)
+        keys = Keys(settings.api_key, db, settings.public_url)
+        context = Context(db, keys, settings.public_url, proxies=settings.trusted_proxies)
         self.routes: list[BaseRoute] = [
             *routes_of(TABLE, context),
             *SignIn(context).routes,

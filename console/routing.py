@@ -19,6 +19,7 @@ from console.passwords import Passwords
 from console.reading import read
 from rules import limits
 from runtime.logs import log
+from runtime.values import Network
 from store import belonging
 from store import errors as store_errors
 from store.database import Database
@@ -61,12 +62,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What handlers work with; one per application."""
+    """What handlers work with; one per application. `proxies`: whose X-Forwarded-For is believed."""
 
     db: Database
     keys: Keys
     public_url: str
     passwords: Passwords = field(default_factory=Passwords)
+    proxies: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from runtime.settings import RoleSettings, port_setting, setting
+from runtime.settings import RoleSettings, port_setting, proxies_setting, setting
 from runtime.values import Network
 
 #: Above this the tail of one output would not fit what a heartbeat may keep (32 kB, store/lua/common.lua).
@@ -26,4 +26,4 @@ class IngestSettings(RoleSettings):
         "memory",
         "What a ping's 200 promises: memory, disk (fsync), or replica (one has it); a heartbeat may ask for more.",
     )
-    trusted_proxies: tuple[Network, ...] = setting((), "Networks whose X-Forwarded-For is believed, comma-separated.")
+    trusted_proxies: tuple[Network, ...] = proxies_setting()

@@ -57,6 +57,11 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata, repr=not secret, kw_only=True)
 
 
+def proxies_setting() -> Any:
+    """Declare whom a role behind proxies believes."""
+    return setting((), "Networks whose X-Forwarded-For is believed, comma-separated.")
+
+
 def port_setting(default: int) -> int:
     """Declare a role's own default port."""
     return setting(default, "Port to listen on; 0 takes any free one.", minimum=0, maximum=HIGHEST_PORT)

@@ -19,6 +19,7 @@ from console.dashboard.page import PLAIN, form_of, rendered
 from console.errors import ApiError, Forbidden, NotFound
 from console.routing import Context
 from console.users import LOGIN, PASSWORD_MAX
+from runtime.forwarded import client_of
 from store import errors, sessions, users
 
 PATH: Final = re.compile(r"/([!-.0-\[\]-~][!-\[\]-~]{0,1999})?")  # of ours: //host and /\host lead away
@@ -33,6 +34,7 @@ class SignIn:
         self._db = context.db
         self._keys = context.keys
         self._passwords = context.passwords
+        self._proxies = context.proxies
         self.routes: list[BaseRoute] = [
             Route("/login", _guarded(self._open), methods=["GET"], name="sign-in page"),
             Route("/login", _guarded(self._sign_in), methods=["POST"], name="sign in"),
@@ -96,7 +98,9 @@ class SignIn:
 
     async def _count(self, request: Request) -> None:
         """Raises SlowDown."""
-        await checked_attempt(self._db, "address", site_of(request.client.host if request.client else ""))
+        forwarded = ",".join(request.headers.getlist("x-forwarded-for")).encode("latin-1")
+        address = client_of(request.client.host if request.client else "", forwarded, self._proxies)
+        await checked_attempt(self._db, "address", site_of(address))
 
 
 def _guarded(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

@@ -2,6 +2,8 @@
 
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from ipaddress import IPv4Network, ip_network
 from typing import Any
 
 import aiohttp
@@ -379,6 +381,20 @@ async def test_an_address_may_try_so_often_whatever_it_tries(api: Api, store: Da
     assert "Retry-After" in by_key.headers
     assert (await browser.ask("GET", "/login")).status == 200
     assert await status(api, ADMIN) == 200
+
+
+@pytest.mark.parametrize(("proxies", "status"), [((ip_network("127.0.0.0/8"),), 403), ((), 429)])
+async def test_clients_of_a_proxy_that_is_believed_are_counted_apart(
+    redis_url: str, store: Database, proxies: tuple[IPv4Network, ...], status: int
+) -> None:
+    async with serving(create_app(store, replace(settings(redis_url), trusted_proxies=proxies))) as api:
+
+        async def tries(client: str) -> int:
+            return (await api.get("/login?token=x", key=None, headers={"X-Forwarded-For": f"evil, {client}"})).status
+
+        found = [await tries("192.0.2.1") for _ in range(MOST["address"] + 1)]
+        assert (set(found[:-1]), found[-1]) == ({403}, 429)
+        assert await tries("192.0.2.2") == status
 
 
 async def test_counters_are_few_and_end(store: Database) -> None:
