@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +22,7 @@ from runtime.settings import PREFIX
 from store import fleets
 from store.database import Database, opened
 from store.records import Heartbeat
-from tests.bench import checks, contenders, fill, machine, main_job, modes, scale, telling
+from tests.bench import checks, console, contenders, fill, machine, main_job, modes, scale, telling
 from tests.bench.checks import WITNESSES, Witness
 from tests.bench.contenders import WEBDIS_KEY, Contender
 from tests.bench.figures import Figure, figures, table
@@ -41,8 +41,10 @@ WARM_UP_TIMEOUT_S: Final = 60.0  # for each heartbeat once
 SERVER_OPTIONS: Final = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
 
 
-#: What is measured beside single pings, in turn.
-PARTS: Final = (
+Part = Callable[[Path, int], Awaitable[list[Result]]]
+
+#: What is measured beside single pings, in turn; each with a folder of its own, the process under test on this core.
+PARTS: Final[tuple[Part, ...]] = (
     modes.checked_pushes,
     modes.durable,
     modes.bulk,
@@ -51,7 +53,9 @@ PARTS: Final = (
     scale.memory,
     modes.cold_start,
     telling.telling,
+    console.console,
 )
+BY_NAME: Final = {part.__name__: part for part in PARTS}
 
 
 class Bench:
@@ -148,6 +152,9 @@ async def bench(options: argparse.Namespace) -> int:
     os.sched_setaffinity(0, {load_core})  # and whatever we start, except the contenders
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flatline-bench-")))
+        if options.only:
+            report_part(await _measured(BY_NAME[options.only], home, core), options)
+            return 0
         server = await stack.enter_async_context(running(binaries()["valkey-9"], *SERVER_OPTIONS))
         db = await stack.enter_async_context(opened(server.url))
         _tell(f"creating {HEARTBEATS:,} heartbeats")
@@ -162,10 +169,20 @@ async def bench(options: argparse.Namespace) -> int:
                 results += await modes.slow_sockets(taken.for_connections()[0])
         told = [] if options.profile else await main_job.lags(home)
         for part in [] if options.profile or options.pings else PARTS:
-            _tell(part.__doc__ or part.__name__)
-            results += await part(home, core)
+            results += await _measured(part, home, core)
         report(taken, told, results, options)
     return 1 if taken.failures else 0
+
+
+async def _measured(part: Part, home: Path, core: int) -> list[Result]:
+    _tell(part.__doc__ or part.__name__)
+    return await part(home, core)
+
+
+def report_part(results: Sequence[Result], options: argparse.Namespace) -> None:
+    print(machine.describe(), *results, sep="\n")
+    if options.json:
+        _write(options.json, {"machine": machine.describe(), "results": _recorded(results)})
 
 
 def report(taken: Bench, told: Sequence[Lag], results: Sequence[Result], options: argparse.Namespace) -> None:
@@ -182,13 +199,15 @@ def report(taken: Bench, told: Sequence[Lag], results: Sequence[Result], options
     if options.picture:
         Path(options.picture).write_text(picture(taken.runs, machine.describe()))
     if options.json:
-        Path(options.json).write_text(
-            json.dumps(
-                _record(taken, found, told, versions) | {"results": [asdict(r) | {"met": r.met} for r in results]},
-                indent=2,
-            )
-            + "\n"
-        )
+        _write(options.json, _record(taken, found, told, versions) | {"results": _recorded(results)})
+
+
+def _recorded(results: Sequence[Result]) -> list[dict[str, object]]:
+    return [asdict(result) | {"met": result.met} for result in results]
+
+
+def _write(file: str, record: dict[str, object]) -> None:
+    Path(file).write_text(json.dumps(record, indent=2) + "\n")
 
 
 def _record(taken: Bench, found: Sequence[Figure], told: Sequence[Lag], versions: dict[str, str]) -> dict[str, object]:
@@ -223,6 +242,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender (3)")
     parser.add_argument("--json", metavar="FILE", help="write everything there, too")
     parser.add_argument("--pings", action="store_true", help="only single pings, beside the peers")
+    parser.add_argument("--only", choices=sorted(BY_NAME), help="only this part, without single pings")
     parser.add_argument("--picture", metavar="FILE", help="draw the CPU of a ping there, as SVG")
     parser.add_argument("--profile", action="store_true", help="only the node, under cProfile")
     options = parser.parse_args()

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -60,6 +60,14 @@ class Contender:
     body: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Another process of flatline that was started."""
+
+    pid: int
+    port: int
+
+
 @asynccontextmanager
 async def flatline(
     home: Path, core: int, redis_url: str, tokens: Sequence[str], **settings: object
@@ -77,12 +85,16 @@ def of_members(node: Contender, home: Path, ping_key: str, slugs: Sequence[str])
 
 
 @asynccontextmanager
-async def role(name: str, home: Path, core: int, redis_url: str) -> AsyncIterator[int]:
-    """The pid of another role of flatline."""
+async def role(name: str, home: Path, core: int, redis_url: str, **settings: object) -> AsyncIterator[Role]:
+    """Another role of flatline."""
     port = _free_port()
-    command = [sys.executable, "-m", "flatline.cli", name, "--port", str(port), "--redis-url", redis_url]
-    async with _running(command, core, f"http://127.0.0.1:{port}/readyz", home / f"{name}.log") as pid:
-        yield pid
+    command = _command(name, port, redis_url, [sys.executable], settings)
+    log = home / f"{name}.log"
+    async with _running(command, core, f"http://127.0.0.1:{port}/readyz", log) as pid:
+        try:
+            yield Role(pid, port)
+        except BenchError as error:
+            raise BenchError(f"{error}; the {name} said: {_tail(log)}") from None
 
 
 @asynccontextmanager
@@ -130,10 +142,14 @@ async def _flatline(
     home: Path, core: int, redis_url: str, tokens: Sequence[str], python: Sequence[str], **settings: object
 ) -> AsyncIterator[Contender]:
     port, paths = _free_port(), _listed(home / "flatline.paths", [f"/ping/{token}" for token in tokens])
-    given = [f"{PREFIX}{name.upper()}={value}" for name, value in settings.items()]
-    command = ["env", *given, *python, "-m", "flatline.cli", "ingest", "--port", str(port), "--redis-url", redis_url]
+    command = _command("ingest", port, redis_url, python, settings)
     async with _running(command, core, f"http://127.0.0.1:{port}/readyz", home / "flatline.log") as pid:
         yield Contender("heartbeats", version("flatline"), pid, core, port, paths)
+
+
+def _command(name: str, port: int, redis_url: str, python: Sequence[str], settings: Mapping[str, object]) -> list[str]:
+    given = [f"{PREFIX}{field.upper()}={value}" for field, value in settings.items()]
+    return ["env", *given, *python, "-m", "flatline.cli", name, "--port", str(port), "--redis-url", redis_url]
 
 
 @asynccontextmanager

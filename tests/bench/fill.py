@@ -2,7 +2,8 @@
 
 import contextlib
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
@@ -32,26 +33,53 @@ def members(db: Database, fleet: Fleet, numbers: Iterable[int], deadline: int) -
     send(db, [*commands, ("ZADD", shard.fleets, "LT", deadline, fleet.id)])
 
 
-def heartbeats(db: Database, count: int, now: int, deadline: int) -> list[str]:
-    """Heartbeats that are up, with settings and indexes and without logs; their tokens."""
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What one heartbeat is to be like. Only one that is `up` has a deadline; it is `sooner` than the others', ms."""
+
+    name: str
+    status: str = "up"
+    tags: tuple[str, ...] = ()
+    sooner: int = 0
+
+
+def filled(number: int) -> Filled:
+    """As plain as can be."""
+    return Filled(f"filled {number:07d}")
+
+
+def heartbeats(db: Database, count: int, now: int, deadline: int, like: Callable[[int], Filled] = filled) -> list[str]:
+    """Heartbeats with settings and indexes and without logs; their tokens."""
     shard, made = _only_shard(db), [tokens.new_token() for _ in range(count)]
-    names, up = shard.names(DEFAULT_PROJECT), shard.status(DEFAULT_PROJECT, "up")
     for chunk in _chunks(enumerate(made)):
-        commands: list[tuple[Any, ...]] = []
+        hashes: list[tuple[Any, ...]] = []
+        indexes: dict[str, list[Any]] = {}  # key -> score, member, ...
         for number, token in chunk:
-            heartbeat, name = tokens.id_of(token), f"filled {number:07d}"
-            fields = (
-                "token", token, "project", DEFAULT_PROJECT, "name", name, "period", 86400, "grace", 3600, "rev", 1,
-                "created", now, "status", "up", "since", now, "last_ping", now,
-            )  # fmt: skip
-            commands += (
-                ("HSET", shard.heartbeat(heartbeat), *fields),
-                ("ZADD", shard.deadlines, deadline + number % 1000, heartbeat),
-                ("ZADD", names, 0, f"{name}\0{heartbeat}"),
-                ("ZADD", up, 0, f"{name}\0{heartbeat}"),
-            )
-        send(db, commands)
+            heartbeat, each = tokens.id_of(token), like(number)
+            is_up, entry = each.status == "up", f"{each.name.casefold()}\0{heartbeat}"
+            hashes.append((
+                "HSET", shard.heartbeat(heartbeat), "token", token, "project", DEFAULT_PROJECT, "name", each.name,
+                "period", 86400, "grace", 3600, "rev", 1, "created", now, "status", each.status, "since", now,
+                *(("last_ping", now) if each.status != "pending" else ()),
+                *(("tags", "\n".join(each.tags)) if each.tags else ()),
+            ))  # fmt: skip
+            score = deadline + number % 1000 - each.sooner if is_up else "inf"
+            indexes.setdefault(shard.deadlines, []).extend((score, heartbeat))
+            for key in (
+                shard.names(DEFAULT_PROJECT),
+                shard.status(DEFAULT_PROJECT, each.status),
+                *(shard.tagged(DEFAULT_PROJECT, tag) for tag in each.tags),
+            ):
+                indexes.setdefault(key, []).extend((0, entry))
+        send(db, [*hashes, *(("ZADD", key, *pairs) for key, pairs in indexes.items())])
     return made
+
+
+def logs(db: Database, heartbeats: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """The same event log for each: `rows` are fields and values, the oldest first."""
+    shard, (first, *others) = _only_shard(db), heartbeats
+    send(db, [("XADD", shard.events(first), "*", *row) for row in rows])
+    send(db, [("COPY", shard.events(first), shard.events(other)) for other in others])
 
 
 def send(db: Database, commands: Iterable[tuple[Any, ...]]) -> None:
@@ -68,15 +96,17 @@ def pack(command: tuple[Any, ...]) -> bytes:
     return packed
 
 
-def drain(sock: socket.socket, replies: int) -> None:
-    """Reads so many replies. Raises on an error among them."""
+def drain(sock: socket.socket, replies: int) -> list[Any]:
+    """So many replies. Raises on an error among them."""
     reader = hiredis.Reader()
-    while replies:
+    found: list[Any] = []
+    while len(found) < replies:
         reader.feed(sock.recv(1 << 16))
         while (reply := reader.gets()) is not False:
             if isinstance(reply, Exception):
                 raise reply
-            replies -= 1
+            found.append(reply)
+    return found
 
 
 def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:

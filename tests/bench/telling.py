@@ -94,8 +94,8 @@ async def _rate(db: Database, folder: Path, core: int, url: str) -> tuple[float,
     for channel in made:
         found = await checks.enlist(db, EACH, Settings(name="told", channels=(channel.id,)))
         ids += [heartbeat.id for heartbeat in found]
-    async with contenders.role("notifier", folder, core, db.url) as pid:
-        before = cpu_seconds(pid)
+    async with contenders.role("notifier", folder, core, db.url) as notifier:
+        before = cpu_seconds(notifier.pid)
         for i in range(0, len(ids), JUDGED_MAX):
             await _fail(db, ids[i : i + JUDGED_MAX])
 
@@ -103,7 +103,7 @@ async def _rate(db: Database, folder: Path, core: int, url: str) -> tuple[float,
             return len(Sink.came) >= len(ids)
 
         await eventually(all_came, within_s=PATIENCE_S)
-        took, cpu_s = max(Sink.came) - min(Sink.came), cpu_seconds(pid) - before
+        took, cpu_s = max(Sink.came) - min(Sink.came), cpu_seconds(notifier.pid) - before
     if len(Sink.came) > len(ids):
         raise BenchError(f"{len(ids)} messages were due, {len(Sink.came)} came")
     return len(ids) / took, cpu_s * 1e6 / len(ids)
