@@ -25,6 +25,8 @@ import aiohttp
 from tests.conftest import eventually
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+AXE: Final = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
+LOOKS: Final = [(1440, False), (1440, True), (360, False), (360, True)]  # width, dark
 WAIT_S: Final = 20.0
 MESSAGE_MAX: Final = 64 * 1024 * 1024  # bytes; a screenshot is one message
 
@@ -213,3 +215,13 @@ async def chromium() -> AsyncIterator[Browser]:
             process.kill()
         await process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def faults(page: Page) -> list[Any]:
+    """What axe finds to be serious, with the elements."""
+    await page.run(AXE)
+    script = """axe.run({resultTypes: ['violations']}).then(found => found.violations
+        .filter(each => ['serious', 'critical'].includes(each.impact))
+        .map(each => [each.id, each.nodes.map(node => node.html + ' ' + node.failureSummary)]))"""
+    found: list[Any] = await page.run(script)
+    return found

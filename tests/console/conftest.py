@@ -5,6 +5,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any
 
 import aiohttp
@@ -19,8 +20,11 @@ from runtime.serve import serve
 from store.arrivals import Lane, Ping
 from store.database import Database, opened
 from store.keys import shard_of
+from tests.console.browser import Browser, chromium
+from tests.console.house import house as everything
 
 KEY = "кey-with-thirty-two-characters-or-more"  # its first letter is Cyrillic: keys are bytes
+LOOPBACK = (ip_network("127.0.0.0/8"),)
 PUBLIC_URL = "https://ping.example.org/alive"
 
 
@@ -158,6 +162,19 @@ async def store(redis_url: str) -> AsyncIterator[Database]:
     """The database behind `api`, by another connection."""
     async with opened(redis_url) as database:
         yield database
+
+
+@pytest.fixture
+async def house(redis_url: str) -> AsyncIterator[str]:
+    """The address of all four roles, whose notifier may reach a sink of the test; `store` is the database behind it."""
+    async with everything(redis_url, allow_private_targets=LOOPBACK) as url:
+        yield url
+
+
+@pytest.fixture
+async def browser(house: str) -> AsyncIterator[Browser]:
+    async with chromium() as found:
+        yield found
 
 
 async def signal(db: Database, heartbeat: str, *, age_s: float = 0, **fields: Any) -> None:

@@ -33,3 +33,15 @@ async def house(redis_url: str, **others: Any) -> AsyncIterator[str]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+async def ping(url: str) -> None:
+    """As a job does it."""
+    await shell(f"curl -fsS -m 10 -o /dev/null {url}")
+
+
+async def shell(line: str) -> str:
+    process = await asyncio.create_subprocess_shell(line, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()

@@ -1,39 +1,21 @@
 """Channels in a real browser, on a real house: made, tried and mended by clicks, told by a real notifier."""
 
 from collections.abc import AsyncIterator
-from ipaddress import ip_network
 
 import pytest
 from standardwebhooks import Webhook
 
 from store import channels, deliveries
 from store.database import Database
-from tests.console.browser import Browser, Page, chromium
+from tests.console.browser import LOOKS, Browser, Page, faults
 from tests.console.house import SIGNED_IN
-from tests.console.house import house as everything
-from tests.console.test_dashboard_browser import LOOKS, faults
 from tests.console.test_dashboard_channels import STRANGE, down, tell
 from tests.notifier.sinks import Answer, HttpSink, http_sink
-
-LOOPBACK = (ip_network("127.0.0.0/8"),)
-
-
-@pytest.fixture
-async def house(redis_url: str, store: Database) -> AsyncIterator[str]:
-    """The address of all of it, whose notifier may reach the sink; `store` is the database behind it."""
-    async with everything(redis_url, allow_private_targets=LOOPBACK) as url:
-        yield url
 
 
 @pytest.fixture
 async def sink() -> AsyncIterator[HttpSink]:
     async with http_sink() as found:
-        yield found
-
-
-@pytest.fixture
-async def browser(house: str) -> AsyncIterator[Browser]:
-    async with chromium() as found:
         yield found
 
 

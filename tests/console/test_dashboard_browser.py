@@ -1,63 +1,20 @@
 """The dashboard in a real browser, on a real house: all four roles, their own port, jobs that really ping."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any, Final
 
 import pytest
 
 from store import heartbeats, incidents
 from store.database import Database
-from tests.console.browser import Browser, Page, chromium
-from tests.console.house import KEY, SIGNED_IN
-from tests.console.house import house as everything
+from tests.console.browser import LOOKS, Browser, faults
+from tests.console.house import KEY, SIGNED_IN, ping, shell
 from tests.console.scenery import STRANGER, fill
-
-AXE: Final = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
-LOOKS: Final = [(1440, False), (1440, True), (360, False), (360, True)]
-
-
-@pytest.fixture
-async def house(redis_url: str, store: Database) -> AsyncIterator[str]:
-    """The address of all of it; `store` is the database behind it."""
-    async with everything(redis_url) as url:
-        yield url
-
-
-@pytest.fixture
-async def browser(house: str) -> AsyncIterator[Browser]:
-    async with chromium() as found:
-        yield found
 
 
 async def named(db: Database, name: str) -> str:
     """The id of a heartbeat."""
     ((heartbeat, *_), _) = await heartbeats.page(db, prefix=name)
     return heartbeat.id
-
-
-async def ping(url: str) -> None:
-    """As a job does it."""
-    await shell(f"curl -fsS -m 10 -o /dev/null {url}")
-
-
-async def shell(line: str) -> str:
-    process = await asyncio.create_subprocess_shell(line, stdout=asyncio.subprocess.PIPE)
-    output, _ = await process.communicate()
-    assert process.returncode == 0
-    return output.decode()
-
-
-async def faults(page: Page) -> list[Any]:
-    """What axe finds to be serious, with the elements."""
-    await page.run(AXE)
-    script = """axe.run({resultTypes: ['violations']}).then(found => found.violations
-        .filter(each => ['serious', 'critical'].includes(each.impact))
-        .map(each => [each.id, each.nodes.map(node => node.html + ' ' + node.failureSummary)]))"""
-    found: list[Any] = await page.run(script)
-    return found
 
 
 async def test_from_the_first_sign_in_to_an_incident_that_somebody_has_seen(house: str, browser: Browser) -> None:

@@ -1,7 +1,6 @@
 """Who is told when, set up in a real browser: people, a rotation, a policy, a nightly window."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import aiohttp
@@ -9,26 +8,11 @@ import pytest
 
 from store import channels, plans
 from store.database import Database
-from tests.console.browser import Browser, Page, chromium
+from tests.console.browser import LOOKS, Browser, Page, faults
 from tests.console.house import SIGNED_IN
-from tests.console.house import house as everything
 from tests.console.scenery import STRANGER
-from tests.console.test_dashboard_browser import LOOKS, faults
 
 LONG: Final = "The whole team by mail, whose name does not end before the line of a small window does"
-
-
-@pytest.fixture
-async def house(redis_url: str, store: Database) -> AsyncIterator[str]:
-    """The address of all of it; `store` is the database behind it."""
-    async with everything(redis_url) as url:
-        yield url
-
-
-@pytest.fixture
-async def browser(house: str) -> AsyncIterator[Browser]:
-    async with chromium() as found:
-        yield found
 
 
 async def channel(db: Database, name: str) -> str:

@@ -8,9 +8,8 @@ import pytest
 
 from console.api import TABLE
 from console.reference import must_be, topics
-from tests.console.browser import chromium
+from tests.console.browser import LOOKS, chromium, faults
 from tests.console.conftest import PUBLIC_URL, Api
-from tests.console.test_dashboard_browser import LOOKS, faults
 
 PATH: Final = "/api/docs"
 

@@ -1,32 +1,16 @@
 """Settings, fleets and notes in a real browser: by clicks, as people do it."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from store import api_keys, channels, fleets, heartbeats, incidents, members, users
 from store.database import Database
-from tests.console.browser import Browser, Page, chromium
-from tests.console.house import KEY
-from tests.console.house import house as everything
-from tests.console.test_dashboard_browser import LOOKS, faults, ping, shell
+from tests.console.browser import LOOKS, Browser, Page, faults
+from tests.console.house import KEY, ping, shell
 from tests.store.scene import make, send
 
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture
-async def house(redis_url: str, store: Database) -> AsyncIterator[str]:
-    """The address of all of it; `store` is the database behind it."""
-    async with everything(redis_url) as url:
-        yield url
-
-
-@pytest.fixture
-async def browser(house: str) -> AsyncIterator[Browser]:
-    async with chromium() as found:
-        yield found
 
 
 async def admin(browser: Browser, house: str, **look: Any) -> Page:
