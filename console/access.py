@@ -12,7 +12,7 @@ Role = members.Role
 #: What an operation takes. `known`: anybody who is known; `open`: nobody is asked.
 Need = Literal["open", "known", "ping", "read", "write", "admin", "operator"]
 
-#: What a role may do in its project; `ping` is for keys of jobs alone.
+#: What a role may do in its project; `ping` is of keys alone.
 ROLES: Final[dict[Role, frozenset[Scope]]] = {
     "owner": frozenset({"read", "write", "admin"}),
     "member": frozenset({"read", "write"}),

@@ -2,10 +2,11 @@
 
 DESIGN. One reader per process, and only while somebody watches: once a second it takes a glance at the heartbeats that
 the open pages show, each of them once however many people look at it, and at the counts of their projects, in one
-pipeline. Rejected: one subscription per client (connections grow with people); the streams of changes and notifications
-(a plain ping stands in neither, and that a ping came is what a page must show); publishing from the scripts (the price
-would be paid on every ping, watched or not). A client is told at most once a second, only of what it shows, and nothing
-but ids: it fetches what it wants to see again, through the same checks as ever.
+pipeline; how many fleets are down has no index, so it is read from the fleets, less often. Rejected: one subscription
+per client (connections grow with people); the streams of changes and notifications (a plain ping stands in neither, and
+that a ping came is what a page must show); publishing from the scripts (the price would be paid on every ping, watched
+or not). A client is told at most once a second, only of what it shows, and nothing but ids: it fetches what it wants to
+see again, through the same checks as ever.
 
 What happened between the rendering of a page and its first glance is not lost: the page says when it was rendered, and
 whose newest event is later counts as changed. A reconnect says the same with the id of the last message.
@@ -17,12 +18,12 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from runtime.logs import log
-from store import heartbeats
+from store import fleets, heartbeats
 from store.database import Database
 from store.errors import Unavailable
 from store.heartbeats import Glance
@@ -33,8 +34,51 @@ RETRY_MS: Final = 3_000
 WATCHERS_MAX: Final = 500  # per process; who comes later asks again and again instead
 IDS_MAX: Final = 100  # of one page
 STREAM_S: Final = 600.0  # then the page connects again, if it may still look
+FLEETS_S: Final = 5.0  # for which the number of fleets that are down is kept: there is no index of them
+FLEETS_MAX: Final = 500  # looked at, of a project
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """How a project stands. `heartbeats`: by stored status. `fleets`: those with an open incident."""
+
+    heartbeats: Mapping[str, int]
+    fleets: int
+
+    @property
+    def down(self) -> int:
+        return self.heartbeats["down"] + self.fleets
+
+    def told(self) -> dict[str, Any]:
+        return {"counts": self.heartbeats, "down": self.down}
+
+
+class Tallies:
+    """The tallies of all projects, for every page and every reader of one process."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._fleets: dict[str, tuple[float, int]] = {}  # project -> kept until, how many
+
+    async def of(self, project: str) -> Tally:
+        counts = await heartbeats.count(self._db, project)
+        return Tally(heartbeats=counts, fleets=await self._fleets_down(project))
+
+    async def _fleets_down(self, project: str) -> int:
+        until, count = self._fleets.get(project, (None, 0))
+        if until is not None and time.monotonic() < until:
+            return count
+        if until is not None:  # whoever comes while we read takes the old number
+            self._fleets[project] = (time.monotonic() + FLEETS_S, count)
+        try:
+            found, _ = await fleets.page(self._db, project, limit=FLEETS_MAX)
+            count = sum(fleet.incident is not None for fleet in found)
+        except (ValueError, KeyError) as error:  # one corrupt record must not take every page with it
+            log(logger, logging.ERROR, "fleets_unreadable", error)
+        self._fleets[project] = (time.monotonic() + FLEETS_S, count)
+        return count
 
 
 @dataclass(eq=False, slots=True)
@@ -44,13 +88,13 @@ class Watcher:
     project: str
     ids: frozenset[str]
     since: int | None
-    counts: Mapping[str, int] | None = None
+    tally: Tally | None = None
     changed: set[str] = field(default_factory=set)
     at: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def told(self) -> bytes:
-        body = orjson.dumps({"counts": self.counts, "changed": sorted(self.changed)})
+    def told(self, tally: Tally) -> bytes:
+        body = orjson.dumps({**tally.told(), "changed": sorted(self.changed)})
         self.changed.clear()
         return b"id: %d\ndata: %b\n\n" % (self.at, body)
 
@@ -60,6 +104,7 @@ class Live:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.tallies = Tallies(db)
         self._watchers: set[Watcher] = set()
         self._seen: dict[str, Glance | None] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -91,8 +136,8 @@ class Live:
                     yield b": alive\n\n"
                     continue
                 watcher.wake.clear()
-                if watcher.counts is not None and not self._stops:
-                    yield watcher.told()
+                if watcher.tally is not None and not self._stops:
+                    yield watcher.told(watcher.tally)
         finally:
             self._watchers.discard(watcher)
 
@@ -127,7 +172,7 @@ class Live:
         ids = sorted(frozenset[str]().union(*(watcher.ids for watcher in watchers)))
         now = await self._db.now()
         seen = dict(zip(ids, await heartbeats.glances(self._db, ids), strict=True))
-        counts = {project: await heartbeats.count(self._db, project) for project in {each.project for each in watchers}}
+        tallies = {project: await self.tallies.of(project) for project in {each.project for each in watchers}}
         changed = {id_ for id_ in ids if id_ in self._seen and seen[id_] != self._seen[id_]}
         self._seen = seen
         for watcher in watchers:
@@ -136,9 +181,9 @@ class Live:
                 news |= {id_ for id_ in watcher.ids if _happened(seen[id_], watcher.since)}
                 watcher.since = None
             watcher.at = now
-            if news or watcher.counts != counts[watcher.project]:
+            if news or watcher.tally != tallies[watcher.project]:
                 watcher.changed |= news
-                watcher.counts = counts[watcher.project]
+                watcher.tally = tallies[watcher.project]
                 watcher.wake.set()
 
 

@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
 from flatline import unixsocket
@@ -19,13 +20,29 @@ from flatline.commands.words import Parser
 from flatline.ping import say
 from runtime.errors import StartError
 from runtime.settings import DEFAULT_REDIS_URL, HIGHEST_SHARDS, load, setting
-from store import restore, transfer
+from store import keys, restore, transfer
 from store.database import Database, opened
 from store.errors import Unavailable, UnfitServer
 
 LINE_MAX: Final = 64_000_000  # bytes; the longest that is written have some hundred kB
 REDRAW: Final = 200  # lines
 TAIL: Final = 200  # bytes, more than the last line has
+
+#: What is counted, one and several: lines of a kind, and entries of keys that begin so.
+LINES: Final = {
+    "heartbeat": ("heartbeat", "heartbeats"),
+    "fleet": ("fleet", "fleets"),
+    "incident": ("incident", "incidents"),
+}
+ENTRIES: Final = {
+    keys.CHANNELS: ("channel", "channels"),
+    keys.PEOPLE: ("person", "people"),
+    keys.ONCALL: ("on-call schedule", "on-call schedules"),
+    keys.POLICIES: ("policy", "policies"),
+    keys.WINDOWS: ("maintenance window", "maintenance windows"),
+    keys.USERS: ("user", "users"),
+    keys.API_KEYS_OF: ("API key", "API keys"),
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +123,7 @@ async def _export(options: argparse.Namespace) -> None:
         with _output(options.file) as file, _progress("exported", await transfer.count(db)) as step:
             async for line in transfer.export(db):
                 file.write(transfer.dumps(line))
-                step(line["kind"] == "heartbeat")
+                step(line)
 
 
 async def _import(options: argparse.Namespace) -> None:
@@ -123,7 +140,7 @@ async def _restore(db: Database, file: BinaryIO) -> None:
         while text := file.readline(LINE_MAX):
             line = restore.loads(text)
             await work.take(line)
-            step(line.get("kind") == "heartbeat")
+            step(line)
         await work.finish()
 
 
@@ -167,15 +184,17 @@ def _input(name: str) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _progress(done: str, total: int | None) -> Iterator[Callable[[bool], None]]:
-    """A bar on a terminal's stderr; elsewhere one line at the end. A step is told whether it was a heartbeat."""
-    heartbeats = lines = 0
+def _progress(done: str, total: int | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A bar on a terminal's stderr; elsewhere one line at the end. A step is told the line that was done."""
+    counts: Counter[tuple[str, str]] = Counter()
+    lines = 0
+
+    def count(line: Mapping[str, Any]) -> None:
+        nonlocal lines
+        lines += 1
+        counts.update(_counted(line))
+
     if not sys.stderr.isatty():
-
-        def count(is_heartbeat: bool) -> None:  # noqa: FBT001 - one word, one meaning
-            nonlocal heartbeats, lines
-            heartbeats, lines = heartbeats + is_heartbeat, lines + 1
-
         yield count
     else:
         from rich.console import Console  # noqa: PLC0415 - only for a terminal
@@ -184,11 +203,23 @@ def _progress(done: str, total: int | None) -> Iterator[Callable[[bool], None]]:
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(done, total=total)
 
-            def draw(is_heartbeat: bool) -> None:  # noqa: FBT001 - one word, one meaning
-                nonlocal heartbeats, lines
-                heartbeats, lines = heartbeats + is_heartbeat, lines + 1
+            def draw(line: Mapping[str, Any]) -> None:
+                count(line)
                 if lines % REDRAW == 0:
-                    bar.update(task, completed=heartbeats)
+                    bar.update(task, completed=counts[LINES["heartbeat"]])
 
             yield draw
-    say(f"{done} {heartbeats:,} heartbeats in {lines:,} lines")
+    say(f"{done} {_summary(counts)} in {lines:,} lines")
+
+
+def _counted(line: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+    """How many of what a line holds."""
+    if line.get("kind") == "plain":
+        return {words: len(line["entries"]) for start, words in ENTRIES.items() if line["key"].startswith(start)}
+    return {words: 1 for kind, words in LINES.items() if kind == line.get("kind")}
+
+
+def _summary(counts: Mapping[tuple[str, str], int]) -> str:
+    """Heartbeats, and of the rest what there is."""
+    shown = [words for words in (*LINES.values(), *ENTRIES.values()) if counts[words] or words == LINES["heartbeat"]]
+    return ", ".join(f"{counts[words]:,} {words[counts[words] != 1]}" for words in shown)

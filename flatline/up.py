@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -57,13 +58,14 @@ async def up(settings: UpSettings) -> None:
             server = await stack.enter_async_context(embedded.run(data))
             redis_url = server.url
         key, is_new = (settings.api_key, False) if settings.api_key else api_key(data)
+        key_file = None if settings.api_key else data / KEY_FILE
         db = await stack.enter_async_context(roles.store(redis_url, settings.shards))
         link = await _link(db, settings.public_url)
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def ready(bound: int) -> None:
             port.set_result(bound)
-            sys.stdout.write(_greeting(settings.public_url, link, key if is_new else None, data))
+            sys.stdout.write(_greeting(settings.public_url, link, key if is_new else None, key_file))
             sys.stdout.flush()
 
         app = _application(db, replace(settings, api_key=key), port)
@@ -128,18 +130,21 @@ async def _link(db: Database, url: str) -> str | None:
     return f"{url}/login?token={await sessions.new_token(db)}"
 
 
-def _greeting(url: str, link: str | None, new_key: str | None, data: Path) -> str:
-    shown = new_key or f"$(cat {data / KEY_FILE})"
+def _greeting(url: str, link: str | None, new_key: str | None, key_file: Path | None) -> str:
+    """`new_key`: is shown; `key_file`: where the key is kept, None = it came with the environment."""
+    # For any shell and any folder that the line is pasted in.
+    kept = f"$(cat {shlex.quote(str(key_file.absolute()))})" if key_file else "$FLATLINE_API_KEY"
+    authorization = f'-H "Authorization: Bearer {new_key or kept}"'
     lines = ["", f"  flatline is up:  {url}"]
     if link:
         minutes = sessions.TOKEN_S // 60
         lines += ["", f"  Sign in (this link opens once, within {minutes} minutes):", f"    {link}"]
     if new_key:
-        lines += ["", f"  API key (shown this once, kept in {data / KEY_FILE}):", f"    {new_key}"]
+        lines += ["", f"  API key (shown this once, kept in {key_file}):", f"    {new_key}"]
     lines += [
         "",
         "  Create a heartbeat; the answer holds its ping_url:",
-        f"    curl -H 'Authorization: Bearer {shown}' {url}/api/heartbeats -d '{{\"name\": \"backup\"}}'",
+        f'    curl {authorization} {url}/api/heartbeats -d \'{{"name": "backup"}}\'',
         "",
         "  Then let the job say that it ran:",
         "    curl -fsS -m 10 --retry 5 -o /dev/null <ping_url>",

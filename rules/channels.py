@@ -196,7 +196,7 @@ _COMMON: Final = (
     Field(
         name="fold",
         type="bool",
-        doc="Tell many incidents that open together in one message.",
+        doc="Send one message when more than five incidents open together.",
         check=_flag,
         required=False,
         default=True,
@@ -204,14 +204,14 @@ _COMMON: Final = (
     Field(
         name="alert_priority",
         type="priority",
-        doc='Of bad news here, 0 to 10, or "off" = no bad news; absent: as the heartbeat says.',
+        doc='How loud bad news is, from 0 (quiet) to 10, or "off" to send none. If not set: as the heartbeat says.',
         check=_priority,
         required=False,
     ),
     Field(
         name="recovery_priority",
         type="priority",
-        doc="The same of good news; absent: at most 3.",
+        doc='How loud good news is, 0 to 10, or "off". If not set: as the heartbeat says, but at most 3.',
         check=_priority,
         required=False,
     ),

@@ -22,11 +22,11 @@ ROLES: Final = {
     "member": "Member: may change things",
     "owner": "Owner: may do all",
 }
+#: Without `ping`: such a key can say who it is and no more, and jobs need none.
 SCOPES: Final = {
     "read": "May look.",
     "write": "May also make, change, pause and delete.",
     "admin": "May also manage channels, members and keys.",
-    "ping": "Opens nothing here: for jobs.",
 }
 
 

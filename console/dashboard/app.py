@@ -169,7 +169,8 @@ class Dashboard:
         async def answer(request: Request, visitor: Principal) -> Response:
             form = await form_of(request) if request.method == "POST" else {}
             projects = await switchable(self._context.db, visitor)
-            return await handler(Visit(request, self._context, visitor, form, projects))
+            down = (await self._live.tallies.of(visitor.project)).down if visitor.may("read") else 0
+            return await handler(Visit(request, self._context, visitor, form, projects, down))
 
         return self._guarded(needs, answer)
 
@@ -210,8 +211,8 @@ class Dashboard:
 
     async def _counts(self, _: Request, visitor: Principal) -> Response:
         """What a page in the background asks for now and then: a stream of its own would cost a connection."""
-        counts = await heartbeats.count(self._context.db, visitor.project)
-        return Response(orjson.dumps({"counts": counts}), 200, HEADERS, "application/json")
+        tally = await self._live.tallies.of(visitor.project)
+        return Response(orjson.dumps(tally.told()), 200, HEADERS, "application/json")
 
 
 def _told(request: Request, error: Exception) -> Response:

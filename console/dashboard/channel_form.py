@@ -15,7 +15,7 @@ PREFIX: Final = "settings."  # of the names of fields, as in the API's errors
 WORDS: Final = {"url": "URL", "id": "ID"}
 
 PRIORITIES: Final = (
-    ("", "not set here"),
+    ("", "as the heartbeat says"),
     (OFF, "off: not told at all"),
     *((str(number), str(number)) for number in range(limits.PRIORITY_MIN, limits.PRIORITY_MAX + 1)),
 )

@@ -137,7 +137,7 @@ async def delete(visit: Visit) -> Response:
         return visit.go("/channels")
     return visit.ask(
         title="Delete this channel?",
-        text="Nobody is told through it any more, and what waits for it is dropped. This cannot be undone.",
+        text="Nobody will be told through it, and what waits for it is dropped. This cannot be undone.",
         names=[channel.name],
         button="Delete",
         to=f"/channels/{channel.id}/delete",

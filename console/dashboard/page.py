@@ -68,13 +68,16 @@ templates.globals |= {"sign": icons.sign, "took": took, "causes": CAUSES, "secti
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of somebody we know. `form`: what was posted, empty for a GET. `projects`: to switch between."""
+    """One request of somebody we know. `form`: what was posted, empty for a GET. `projects`: to switch between.
+    `down`: heartbeats and fleets of the project, which the head of each page shows.
+    """
 
     request: Request
     context: Context
     visitor: Principal
     form: Form
     projects: Sequence[Project] = ()
+    down: int = 0
 
     @property
     def query(self) -> QueryParams:
@@ -103,8 +106,8 @@ class Visit:
         return found
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        given = {"visitor": self.visitor, "may_write": self.may_write, "projects": self.projects, **values}
-        return rendered(template, status, **given)
+        of_all = {"visitor": self.visitor, "may_write": self.may_write, "projects": self.projects, "down": self.down}
+        return rendered(template, status, **{**of_all, **values})
 
     def ask(
         self, *, title: str, text: str, names: Sequence[str], button: str, to: str, back: str, **sent: str

@@ -24,7 +24,10 @@ from store import errors, sessions, users
 
 PATH: Final = re.compile(r"/([!-.0-\[\]-~][!-\[\]-~]{0,1999})?")  # of ours: //host and /\host lead away
 WRONG: Final = "That is not right. Check what you typed; after some tries you have to wait."
-USED: Final = "This link was used before, or is more than an hour old. Sign in with the API key."
+USED: Final = (
+    "This link was used before, or is more than an hour old. Sign in with the API key, or start flatline again: "
+    "as long as there are no users, each start prints a new link."
+)
 
 
 class SignIn:

@@ -3,12 +3,12 @@
 import { now } from "./times.js";
 
 const ASK_MS = 15000;
-const title = document.title;
-let source, asking, following, since;
+const TOLD = /^▼ \d+ down · /; // before the title of a page, also where the server wrote it
+let source, asking, following, since, down;
 
 const watched = () => [...document.querySelectorAll("[data-watch]")].map((each) => each.dataset.watch);
 
-function favicon(down) {
+function favicon() {
   const text = down > 99 ? "99" : String(down);
   const drawn = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#b3261e"/><text x="16" y="23" font-family="sans-serif" font-size="20" font-weight="700" fill="#fff" text-anchor="middle">${text}</text></svg>`;
   return `data:image/svg+xml,${encodeURIComponent(drawn)}`;
@@ -20,10 +20,19 @@ function showCounts(counts) {
     const count = each.dataset.count === "all" ? all : counts[each.dataset.count];
     each.textContent = count.toLocaleString("en");
   }
-  document.title = counts.down ? `▼ ${counts.down} down · ${title}` : title;
-  document.documentElement.classList.toggle("has-down", counts.down > 0);
-  const icon = document.querySelector("link[rel=icon]");
-  icon.href = counts.down ? favicon(counts.down) : "/static/favicon.svg";
+}
+
+function showDown() {
+  const title = document.title.replace(TOLD, "");
+  document.title = down ? `▼ ${down} down · ${title}` : title;
+  document.documentElement.classList.toggle("has-down", down > 0);
+  document.querySelector("link[rel=icon]").href = down ? favicon() : "/static/favicon.svg";
+}
+
+function show(told) {
+  down = told.down;
+  showCounts(told.counts);
+  showDown();
 }
 
 function fetchAnew(ids) {
@@ -40,15 +49,15 @@ function fetchAnew(ids) {
 
 function take(message) {
   since = Number(message.lastEventId) || since;
-  const { counts, changed } = JSON.parse(message.data);
-  showCounts(counts);
-  if (changed.length) fetchAnew(changed);
+  const told = JSON.parse(message.data);
+  show(told);
+  if (told.changed.length) fetchAnew(told.changed);
 }
 
 async function ask() {
   try {
     const answer = await fetch("/counts");
-    if (answer.ok) showCounts((await answer.json()).counts);
+    if (answer.ok) show(await answer.json());
     if (!document.hidden) fetchAnew(watched());
   } catch {
     // The next time may do.
@@ -88,10 +97,13 @@ function fetchStale() {
 export function follow() {
   if (!document.querySelector(".top nav a[href='/']")) return; // nobody, or a member of nothing
   since = Number(document.body.dataset.now) || now();
+  down = Number(document.body.dataset.down ?? 0);
+  showDown();
   start();
   setInterval(fetchStale, 1000);
   document.addEventListener("visibilitychange", start);
   document.addEventListener("htmx:afterSettle", () => {
+    showDown(); // the title has come anew with what was fetched
     if (watched().join(",") !== following) start();
   });
   addEventListener("pagehide", stop);

@@ -25,13 +25,13 @@ from urllib.request import (
 )
 
 from runtime.errors import StartError
-from runtime.settings import load, setting
+from runtime.settings import DEFAULT_PORT, load, port_setting, setting
 from runtime.values import parse_public_url
 
 TIMEOUT_S: Final = 15.0
 ANSWER_MAX: Final = 16_000_000  # bytes; a page of 500 heartbeats with long texts has 3 million
 KEY_FILE: Final = "api-key"  # in the data directory, where `flatline up` keeps it
-DEFAULT_URL: Final = "http://127.0.0.1:8000"
+HINT: Final = "set FLATLINE_PUBLIC_URL or --url"
 
 OK: Final = 0
 ERROR: Final = 1
@@ -53,17 +53,19 @@ class Refused(Exception):
 class ApiSettings:
     """What a command may leave to the environment."""
 
-    public_url: str = setting(DEFAULT_URL, "Where flatline is.", parse=parse_public_url)
+    public_url: str = setting("", "Where flatline is.", parse=parse_public_url)
+    port: int = port_setting(DEFAULT_PORT)  # of `flatline up` on this machine, where no URL is given
     api_key: str = setting("", "The API key.", secret=True)
     data_dir: str = setting("./data", "Where `flatline up` keeps the API key.")
 
 
 class Api:
-    """A server and a key."""
+    """A server and a key. `hint`: what to do when it cannot be reached."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, hint: str = "") -> None:
         self.url = url
         self._key = key
+        self._hint = hint
         self._opener = OpenerDirector()  # it follows no redirect: the key is for this server alone
         for handler in (ProxyHandler(getproxies_environment()), UnknownHandler(), HTTPHandler(), HTTPSHandler()):
             self._opener.add_handler(handler)
@@ -96,12 +98,15 @@ class Api:
             with self._opener.open(request, timeout=TIMEOUT_S) as response:
                 return _read(response, self.host)
         except (OSError, HTTPException, ValueError) as error:
-            raise Refused(f"{self.host} cannot be reached: {_reason(error)}") from None
+            todo = f" ({self._hint})" if self._hint else ""
+            raise Refused(f"{self.host} cannot be reached: {_reason(error)}{todo}") from None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Which server, and with which key: every command of the API takes these."""
-    parser.add_argument("--url", metavar="URL", help=f"where flatline is (env FLATLINE_PUBLIC_URL, {DEFAULT_URL})")
+    parser.add_argument(
+        "--url", metavar="URL", help=f"where flatline is (env FLATLINE_PUBLIC_URL; {_local('<FLATLINE_PORT>')})"
+    )
     parser.add_argument(
         "--key-file", metavar="FILE", help="holds the API key (env FLATLINE_API_KEY; <data dir>/api-key)"
     )
@@ -119,7 +124,11 @@ def api_of(options: argparse.Namespace) -> Api:
             raise StartError(f"no API key: set FLATLINE_API_KEY, or name its file with --key-file ({file})") from None
     if not key or not key.isprintable():
         raise StartError("the API key must be one line of text")
-    return Api(settings.public_url, key)
+    return Api(settings.public_url or _local(settings.port or DEFAULT_PORT), key, HINT)
+
+
+def _local(port: object) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 def _read(response: HTTPResponse, host: str) -> tuple[int, dict[str, Any]]:

@@ -15,9 +15,10 @@ HEAD: Final = """\
 `flatline up` and the four roles are in the [README](../README.md), `flatline run` and `flatline ping` in the
 [ping API](ping-api.md). These commands look and change, on the same machine or from another one.
 
-They find flatline by `--url` or `FLATLINE_PUBLIC_URL` (by default `http://127.0.0.1:8000`), and the API key by
-`--key-file`, `FLATLINE_API_KEY`, the file that `FLATLINE_API_KEY_FILE` names, or `api-key` in `FLATLINE_DATA_DIR`
-(`./data`), where `flatline up` keeps it. A key is never an option: everyone on the host can read those.
+They find flatline by `--url` or `FLATLINE_PUBLIC_URL`, else on this machine at `FLATLINE_PORT` (8000), the port of
+`flatline up`; and the API key by `--key-file`, `FLATLINE_API_KEY`, the file that `FLATLINE_API_KEY_FILE` names, or
+`api-key` in `FLATLINE_DATA_DIR` (`./data`), where `flatline up` keeps it. A key is never an option: everyone on the
+host can read those.
 
 ```
 flatline heartbeat create "Nightly copy" --schedule "0 3 * * *" --grace 1h --tag backup
@@ -56,9 +57,11 @@ flatline import backup.ndjson --redis-url redis://new.example.org --shards 64
 
 An export holds all that is in Redis but sessions: settings with every secret, people, plans, users and API keys,
 heartbeats and fleets with their members, tokens and state, logs, incidents and what is still to be told. Keep it as you
-keep a password. An import wants a server without heartbeats, fleets, channels and users, with any number of shards.
-Ids, tokens and keys stay: point the name or the address to the new server, and no client needs an edit. Nothing alarms
-for the time between the export and the first pulse of the new server's nodes: that time is a deaf window.
+keep a password. The server's own key is not in it: copy `data/api-key` to the new server's data directory, or set
+`FLATLINE_API_KEY` there, if programs use it. An import wants a server without heartbeats, fleets, channels and users,
+with any number of shards. Ids, tokens and keys stay: point the name or the address to the new server, and no client
+needs an edit. Nothing alarms for the time between the export and the first pulse of the new server's nodes: that time
+is a deaf window.
 
 What happens on the old server while an export is written may be in it or not. To lose nothing, stop its roles first:
 senders try again until the new ones are up, and no incident is told by both. The new server's roles may start after the

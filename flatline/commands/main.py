@@ -173,6 +173,9 @@ def _print(about: Noun, command: Command, found: dict[str, Any]) -> None:
     if command.method == "DELETE":
         say(f"the {about.name} is deleted")
         return
+    if command.verb in {"pause", "resume"}:
+        sys.stdout.write(show.standing(found) + "\n")
+        return
     if not command.columns:
         show.console().print(show.record(found))
         return

@@ -55,6 +55,12 @@ def record(found: Mapping[str, Any]) -> Table:
     return table
 
 
+def standing(found: Mapping[str, Any]) -> str:
+    """What a heartbeat or a fleet is now, as one line."""
+    until = f" until {_words(found['resume_at'])}" if found.get("resume_at") else ""
+    return clean(f"{found['name']} is {found['status']}{until}")
+
+
 def cell(value: object, *, limit: int | None = CELL_MAX) -> Text:
     """A value as text that cannot move the cursor."""
     text = clean(_words(value))

@@ -57,7 +57,8 @@ def look(api: Api) -> dict[str, Any]:
 def summary(found: Mapping[str, Any]) -> str:
     """One line."""
     fleets = [each for each in found["incidents"] if each["fleet"]]
-    return f"{_many(found['down'])} down, {_many(found['late'])} late, {_many(fleets)} fleets with silent members"
+    word = "fleet" if len(fleets) == 1 else "fleets"
+    return f"{_many(found['down'])} down, {_many(found['late'])} late, {_many(fleets)} {word} with silent members"
 
 
 def _many(found: Sequence[object]) -> str:

@@ -105,6 +105,15 @@ async def test_a_key_opens_what_its_scope_says(
     assert (await api.get("/api/me", **theirs)).body["scopes"] == made["scopes"]
 
 
+async def test_a_key_for_pings_alone_learns_who_it_is_and_nothing_else(api: Api) -> None:
+    key = (await api.post("/api/keys", {"name": "job", "scopes": ["ping"]})).body["key"]
+    whole = [row for row in TABLE if row.method == "GET" and "{" not in row.path and row.needs != "open"]
+
+    opened = {row.path for row in whole if (await api.get(row.path, key=key)).status != 403}
+
+    assert opened == {"/api/me", "/api/projects"}
+
+
 async def test_a_refusal_names_what_it_takes(api: Api, store: Database) -> None:
     reader = await cast.key(store, "read")
 

@@ -1,5 +1,7 @@
 """The pages without a browser: who may see and change what, and what a request may hold."""
 
+import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +10,15 @@ import aiohttp
 import pytest
 from starlette.requests import Request
 
+from console import live
 from console.access import ROLES, Principal
 from console.auth import Keys
 from console.dashboard.lists import PAGE
-from store import heartbeats
+from store import fleets, heartbeats, incidents
 from store.database import Database
+from store.fleets import Fleet, FleetSettings
 from store.records import Settings
-from tests.console.conftest import KEY, Api
+from tests.console.conftest import KEY, Api, member_signal
 from tests.store.scene import make, send
 
 SIGNED_IN = {"Authorization": f"Bearer {KEY}"}
@@ -243,3 +247,92 @@ async def test_another_projects_incidents_are_not_there(visitor: Visitor, store:
     assert (await visitor.post(f"/incidents/{incident}/acknowledge"))[0] == 404
     assert (await visitor.post(f"/incidents/{incident}/snooze", {"for": "3600"}))[0] == 404
     assert (await visitor.post(f"/incidents/{incident}/snooze", {"for": "1"}))[0] == 400
+
+
+async def test_the_head_of_each_page_says_without_a_script_how_much_is_down(visitor: Visitor, store: Database) -> None:
+    heartbeat = await make(store, "nightly")
+    paths = ("/", "/settings", f"/heartbeats/{heartbeat.id}", "/fleets/new")
+    for path in paths:
+        _, text, _ = await visitor.get(path)
+        assert ('<html lang="en">' in text, "<title>▼" in text, 'data-down="0"' in text) == (True, False, True)
+
+    await send(store, heartbeat, "fail", at=await store.now())
+    for path in paths:
+        _, text, _ = await visitor.get(path)
+        assert ('<html lang="en" class="has-down">' in text, 'data-down="1"' in text) == (True, True)
+        assert "<title>▼ 1 down · " in text
+    await send(store, heartbeat, at=await store.now())
+    assert "<title>nightly</title>" in (await visitor.get(f"/heartbeats/{heartbeat.id}"))[1]
+
+
+async def test_a_fleet_that_is_down_is_counted_until_its_incident_is_over(
+    visitor: Visitor, store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "FLEETS_S", 0)
+    fleet, _ = await _fleet(store, "down"), await _fleet(store, "up")
+    assert await _down(visitor) == 0
+    await send(store, await make(store), "fail", at=await store.now())
+    await member_signal(store, fleet.id, "sensor-1", signal="fail")
+    await fleets.look(store, fleet.id)
+
+    assert await _down(visitor) == 2
+    assert "<title>▼ 2 down · Fleets</title>" in (await visitor.get("/fleets"))[1]
+    await fleets.forget(store, fleet.id, "sensor-1")
+    await fleets.look(store, fleet.id)
+    assert await _down(visitor) == 1
+
+
+async def test_fleets_are_not_read_for_each_page(
+    visitor: Visitor, store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "FLEETS_S", 3_600)
+    read: list[str] = []
+    page = fleets.page
+
+    async def counted(db: Database, project: str, **asked: Any) -> tuple[list[Fleet], str | None]:
+        read.append(project)
+        return await page(db, project, **asked)
+
+    monkeypatch.setattr(fleets, "page", counted)
+    for path in ("/", "/settings", "/counts", "/"):
+        assert (await visitor.get(path))[0] == 200
+    assert read == ["default"]
+
+
+async def test_a_fleet_that_cannot_be_read_does_not_take_the_other_pages_with_it(
+    visitor: Visitor, store: Database
+) -> None:
+    fleet = await _fleet(store, "corrupt")
+    await store.execute("HSET", store.shard(fleet.id).fleet(fleet.id), "rev", "x")
+
+    for path in ("/settings", "/incidents", "/counts"):
+        assert (await visitor.get(path))[0] == 200
+
+
+async def test_the_page_of_a_heartbeat_leads_to_its_incident_and_can_acknowledge_it(
+    visitor: Visitor, store: Database
+) -> None:
+    heartbeat = await make(store, "nightly")
+    await send(store, heartbeat, "fail", at=await store.now())
+    incident = (await heartbeats.get(store, heartbeat.id)).incident or ""
+    link, form = f"/incidents?status=open#{incident}", f'action="/incidents/{incident}/acknowledge"'
+
+    _, text, _ = await visitor.get(f"/heartbeats/{heartbeat.id}")
+    assert (f'<a href="{link}">' in text, form in text) == (True, True)
+    _, listed, _ = await visitor.get("/incidents?status=open")
+    assert re.findall(r'<li class="open" id="([^"]*)"', listed) == [incident]
+    await incidents.acknowledge(store, incident, "Ada")
+    _, text, _ = await visitor.get(f"/heartbeats/{heartbeat.id}")
+    assert (link in text, form in text, "acknowledged by Ada" in text) == (True, False, True)
+    await send(store, heartbeat, at=await store.now())
+    assert link not in (await visitor.get(f"/heartbeats/{heartbeat.id}"))[1]
+
+
+async def _fleet(db: Database, name: str) -> Fleet:
+    return await fleets.create(db, FleetSettings(name=name, period=300, grace=60))
+
+
+async def _down(visitor: Visitor) -> int:
+    """As a page in the background is told."""
+    _, text, _ = await visitor.get("/counts")
+    return int(json.loads(text)["down"])

@@ -4,11 +4,15 @@ import json
 
 import pytest
 
-from store import heartbeats, incidents
+from store import channels, deliveries, fleets, heartbeats, incidents
 from store.database import Database
+from store.fleets import FleetSettings
+from store.records import Settings
+from tests.conftest import eventually
 from tests.console.browser import LOOKS, Browser, faults
 from tests.console.house import KEY, SIGNED_IN, ping, shell
 from tests.console.scenery import STRANGER, fill
+from tests.notifier.sinks import http_sink
 
 
 async def named(db: Database, name: str) -> str:
@@ -76,6 +80,41 @@ async def test_a_row_tells_by_itself_that_its_job_failed_and_came_back(
     assert await page.text("[data-count=down]") == "2"
     await ping(f"{house}/ping/{token}")
     await page.until(f"document.querySelector('#row-{dump}.up') !== null")
+    assert page.complaints == []
+
+
+async def test_the_head_tells_by_itself_that_a_fleet_is_down_and_is_up_again(
+    house: str, browser: Browser, store: Database
+) -> None:
+    fleet = await fleets.create(store, FleetSettings(name="sensors", period=300, grace=60))
+    page = await browser.page(headers=SIGNED_IN)
+    await page.open(f"{house}/settings")
+    flat = "document.documentElement.classList.contains('has-down')"
+    assert await page.run(f"[document.title, {flat}]") == ["Settings", False]
+
+    await ping(f"{house}/ping/{fleet.ping_key}/sensor-1/fail")
+    await page.until(f"{flat} && document.title === '▼ 1 down · Settings'")
+    assert (await page.run("document.querySelector('link[rel=icon]').href")).startswith("data:image/svg+xml")
+    await page.open(f"{house}/fleets")
+    assert await page.run(f"[document.title, {flat}]") == ["▼ 1 down · Fleets", True]
+    await ping(f"{house}/ping/{fleet.ping_key}/sensor-1")
+    await page.until(f"!{flat} && document.title === 'Fleets'")
+    assert page.complaints == []
+
+
+async def test_the_title_of_a_heartbeats_page_says_that_it_went_down_and_came_back(
+    house: str, browser: Browser, store: Database
+) -> None:
+    heartbeat = await heartbeats.create(store, Settings(name="Nightly copy"))
+    page = await browser.page(headers=SIGNED_IN)
+    await page.open(f"{house}/heartbeats/{heartbeat.id}")
+
+    await ping(f"{house}/ping/{heartbeat.token}/fail")
+    await page.until(status("down"))
+    assert await page.run("document.title") == "▼ 1 down · Nightly copy"
+    await ping(f"{house}/ping/{heartbeat.token}")
+    await page.until(status("up"))
+    assert await page.run("document.title") == "Nightly copy"
     assert page.complaints == []
 
 
@@ -206,6 +245,57 @@ async def test_an_incident_is_acknowledged_under_ones_own_name(house: str, brows
     assert incident.acknowledged_by in await page.text()
     assert await page.run("document.querySelector('form[action$=acknowledge]')") is None
     assert page.complaints == []
+
+
+async def test_from_the_page_of_a_heartbeat_one_comes_to_its_incident_and_acknowledges_it(
+    house: str, browser: Browser, store: Database
+) -> None:
+    await fill(store.url)
+    page = await browser.page(headers=SIGNED_IN)
+    copy = await named(store, "offsite")
+    incident = (await heartbeats.get(store, copy)).incident
+    await page.open(f"{house}/heartbeats/{copy}")
+
+    await page.click("li.open a")
+    await page.until(f"document.querySelector('li.open:target')?.id === '{incident}'")
+    await page.open(f"{house}/heartbeats/{copy}")
+    await page.click("form[action$=acknowledge] button")
+    await page.shows("Acknowledged by ")
+    assert page.complaints == []
+
+
+async def test_who_was_told_reads_as_one_sentence(house: str, browser: Browser, store: Database) -> None:
+    async with http_sink() as sink:
+        hook = {"url": f"http://127.0.0.1:{sink.port}/x", "secret": "whsec_" + "a" * 40}
+        channel = await channels.create(store, "ops hook", "webhook", hook)
+        heartbeat = await heartbeats.create(store, Settings(name="Nightly copy"))
+        await ping(f"{house}/ping/{heartbeat.token}/fail")
+        incident = (await heartbeats.get(store, heartbeat.id)).incident or ""
+
+        async def is_told() -> bool:
+            found = await deliveries.of_incident(store, incident, [channel.id])
+            return any(each.latency_ms is not None for each in found)
+
+        await eventually(is_told)
+    page = await browser.page(headers=SIGNED_IN)
+    await page.open(f"{house}/incidents")
+    await page.click("details[hx-get$=told] summary")
+    await page.until("document.querySelector('.told li') !== null")
+    sentence = await page.text(".told li")
+    assert (sentence.startswith("ops hook: told, "), "\n" in sentence) == (True, False)
+
+
+async def test_all_rows_of_what_happened_stand_equally_close(house: str, browser: Browser, store: Database) -> None:
+    heartbeat = await heartbeats.create(store, Settings(name="Nightly copy"))
+    await ping(f"{house}/ping/{heartbeat.token}")
+    await heartbeats.edit(store, heartbeat.id, {"grace": 60})
+    page = await browser.page(headers=SIGNED_IN)
+    await page.open(f"{house}/heartbeats/{heartbeat.id}")
+
+    rows = "[...document.querySelectorAll('.log li')]"
+    assert await page.run(f"{rows}.some(each => each.classList.contains('plain'))")
+    margins = await page.run(f"{rows}.map(each => getComputedStyle(each).margin)")
+    assert set(margins) == {"0px"}
 
 
 async def test_times_are_those_of_the_readers_zone_and_the_tooltip_says_utc(

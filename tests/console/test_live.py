@@ -62,10 +62,11 @@ async def test_a_page_is_told_of_what_it_shows_and_of_nothing_else(store: Databa
     now = await store.now() + 1
     async with watching(Live(store), shown.id, since=now) as stream:
         first = await told(stream)
-        assert first == {"counts": {"pending": 2, "up": 0, "down": 0, "paused": 0}, "changed": []}
+        assert first == {"counts": {"pending": 2, "up": 0, "down": 0, "paused": 0}, "down": 0, "changed": []}
 
         await send(store, other, at=await store.now())
-        assert await told(stream) == {"counts": {"pending": 1, "up": 1, "down": 0, "paused": 0}, "changed": []}
+        counts = {"pending": 1, "up": 1, "down": 0, "paused": 0}
+        assert await told(stream) == {"counts": counts, "down": 0, "changed": []}
         await send(store, shown, at=await store.now())
         assert await changed(stream) == [shown.id]
 

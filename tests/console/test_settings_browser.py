@@ -45,6 +45,8 @@ async def test_a_key_is_made_copied_and_used_with_curl(house: str, browser: Brow
     await make(store, "Nightly copy")
     page = await admin(browser, house)
     await page.open(f"{house}/settings/keys")
+    offered = await page.run("[...document.querySelectorAll('[name=scopes]')].map(each => each.value).join()")
+    assert offered == "read,write,admin"  # a key for pings alone would open nothing
     await page.type("#name", "ci")
     await page.click("#scope-write")
     await page.click(".card button.main")

@@ -4,6 +4,7 @@ import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import IPv4Network, ip_network
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -93,6 +94,7 @@ async def test_the_link_of_the_start_signs_in_once(api: Api, store: Database, br
     assert (me["kind"], me["name"], me["operator"], me["user"]) == ("admin", "admin", True, None)
     assert (second.status, second.cookie) == (403, "")
     assert "used before" in second.text
+    assert "each start prints a new link" in second.text
     assert path.partition("token=")[2] not in second.text
 
 
@@ -111,8 +113,16 @@ async def test_the_link_ends_by_itself_and_is_offered_as_long_as_there_are_no_us
 def test_the_greeting_shows_the_link(tmp_path: Any) -> None:
     link = "http://127.0.0.1:8000/login?token=x"
 
-    assert link in up._greeting("http://127.0.0.1:8000", link, None, tmp_path)
-    assert "login" not in up._greeting("http://127.0.0.1:8000", None, None, tmp_path)
+    assert link in up._greeting("http://127.0.0.1:8000", link, None, tmp_path / "api-key")
+    assert "login" not in up._greeting("http://127.0.0.1:8000", None, None, tmp_path / "api-key")
+
+
+def test_the_greeting_names_the_key_by_where_it_is() -> None:
+    of_file = up._greeting("http://127.0.0.1:8000", None, None, Path("data/api-key"))
+    of_environment = up._greeting("http://127.0.0.1:8000", None, None, None)
+
+    assert f'"Authorization: Bearer $(cat {Path.cwd()}/data/api-key)"' in of_file
+    assert '"Authorization: Bearer $FLATLINE_API_KEY"' in of_environment
 
 
 async def test_the_server_s_key_signs_in_and_another_does_not(api: Api, store: Database, browser: Browser) -> None:

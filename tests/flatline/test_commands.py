@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flatline.commands import document
+from flatline.commands.status import summary
 from store.database import opened
 from tests.console.conftest import KEY, Api, served
 from tests.console.conftest import signal as ping
@@ -40,11 +41,14 @@ async def test_a_heartbeat_lives_a_whole_life_by_its_name(console: Api) -> None:
     assert listed.stdout.decode().split("\n")[0].split() == ["ID", "NAME", "STATUS", "LAST", "PING", "NEXT", "DEADLINE"]
     assert "Nightly copy" in listed.stdout.decode()
 
-    assert (await command(console, "heartbeat", "pause", "nightly COPY", "--for", "1h")).status == 0
+    pausing = await command(console, "heartbeat", "pause", "nightly COPY", "--for", "1h")
+    assert pausing.status == 0
     paused = (await console.get(f"/api/heartbeats/{id_}")).body
     assert paused["status"] == "paused"
     assert paused["resume_at"] is not None
-    assert (await command(console, "heartbeat", "resume", id_)).status == 0
+    assert pausing.stdout.decode() == f"Nightly copy is paused until {paused['resume_at'][:19]}Z\n"
+    resuming = await command(console, "heartbeat", "resume", id_)
+    assert (resuming.status, resuming.stdout) == (0, b"Nightly copy is pending\n")
     assert (
         await command(console, "heartbeat", "edit", id_, "--tag", "a", "--tag", "b", "--set", "misses=3")
     ).status == 0
@@ -59,11 +63,22 @@ async def test_a_heartbeat_lives_a_whole_life_by_its_name(console: Api) -> None:
     assert (await console.get(f"/api/heartbeats/{id_}")).status == 404
 
 
+async def test_a_fleet_is_paused_and_resumed_in_a_line_each(console: Api) -> None:
+    await console.fleet(name="sensors")
+
+    said = [(await command(console, "fleet", verb, "sensors")).stdout for verb in ("pause", "resume")]
+
+    assert said == [b"sensors is paused\n", b"sensors is up\n"]
+
+
 async def test_json_is_the_answer_of_the_api(console: Api) -> None:
-    await console.heartbeat("a")
+    made = await console.heartbeat("a")
+
+    paused = await command(console, "heartbeat", "pause", "a", "--json")
 
     ran = await command(console, "heartbeat", "list", "--json")
 
+    assert json.loads(paused.stdout) == (await console.get(f"/api/heartbeats/{made['id']}")).body
     assert json.loads(ran.stdout) == (await console.get("/api/heartbeats")).body
 
 
@@ -133,6 +148,18 @@ async def test_the_key_may_stand_in_a_file(console: Api, tmp_path: Path) -> None
     assert (of_data.status, named.status, missing.status) == (0, 0, 2)
 
 
+async def test_without_a_url_it_is_the_port_of_this_machine(console: Api) -> None:
+    port = console.url.rpartition(":")[2]
+
+    found = await flatline("status", environment={"FLATLINE_PORT": port, "FLATLINE_API_KEY": KEY})
+    other = {"FLATLINE_PORT": str(free_port()), "FLATLINE_API_KEY": KEY}
+    named = await flatline("status", environment={**other, "FLATLINE_PUBLIC_URL": console.url})
+    away = await flatline("status", environment=other)
+
+    assert (found.status, named.status, away.status) == (0, 0, 1)
+    assert f"127.0.0.1:{other['FLATLINE_PORT']} cannot be reached" in away.stderr
+
+
 async def test_a_server_that_is_away_or_is_no_flatline_is_said_in_one_line(console: Api) -> None:
     away = await command(console, "status", FLATLINE_PUBLIC_URL=f"http://127.0.0.1:{free_port()}")
     async with http_sink() as sink:
@@ -140,6 +167,7 @@ async def test_a_server_that_is_away_or_is_no_flatline_is_said_in_one_line(conso
 
     assert away.status == other.status == 1
     assert "cannot be reached" in away.stderr
+    assert "(set FLATLINE_PUBLIC_URL or --url)" in away.stderr
     assert "is this flatline?" in other.stderr
 
 
@@ -177,6 +205,13 @@ async def test_an_incident_is_acknowledged_and_snoozed(console: Api, redis_url: 
     assert told.status == 5
     assert told.stdout.startswith(b"1 down, 0 late")
     assert (await command(console, "status")).status == 0
+
+
+@pytest.mark.parametrize(("fleets", "said"), [(0, "0 fleets"), (1, "1 fleet"), (2, "2 fleets")])
+def test_one_fleet_is_one(fleets: int, said: str) -> None:
+    found = {"down": [], "late": [], "incidents": [{"fleet": {"name": "sensors"}}] * fleets}
+
+    assert summary(found) == f"0 down, 0 late, {said} with silent members"
 
 
 async def test_nothing_that_a_terminal_obeys_is_printed(console: Api, redis_url: str) -> None:

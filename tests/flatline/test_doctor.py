@@ -103,6 +103,17 @@ async def test_every_server_that_we_promise_is_recognised_and_left_as_it_is(sock
     assert verdicts(ran)["database"] == "warn"
 
 
+async def test_a_console_that_is_away_fails_with_how_to_say_where_it_is(tmp_path: Path) -> None:
+    place = {"FLATLINE_DATA_DIR": str(tmp_path), "FLATLINE_PORT": str(free_port())}
+    environment = {**place, "FLATLINE_API_KEY": API_KEY}
+
+    ran = await flatline("doctor", "--json", environment=environment)
+
+    assert (ran.status, verdicts(ran)) == (1, {"API": "fail"})
+    assert f"127.0.0.1:{environment['FLATLINE_PORT']} cannot be reached" in json.loads(ran.stdout)[0]["said"]
+    assert "set FLATLINE_PUBLIC_URL or --url" in json.loads(ran.stdout)[0]["said"]
+
+
 async def test_a_server_that_is_away_fails(tmp_path: Path) -> None:
     ran = await flatline("doctor", "--redis-url", f"redis://:geheim@127.0.0.1:{free_port()}")
 

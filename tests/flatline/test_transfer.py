@@ -249,6 +249,22 @@ async def test_nodes_that_run_already_forget_what_they_know(redis_url: str, targ
         assert await changes.read() is None
 
 
+async def test_it_says_how_much_of_what_was_taken(redis_url: str, target: str, tmp_path: Path) -> None:
+    async with served(redis_url) as api:
+        for name in ("a", "b"):
+            await api.heartbeat(name)
+        await api.fleet()
+        channel = await api.channel()
+        await api.post("/api/people", {"name": "Ada", "contacts": [{"channel": channel["id"], "wait": 0}]})
+
+    out = await flatline("export", str(tmp_path / "export"), "--redis-url", redis_url)
+    into = await flatline("import", str(tmp_path / "export"), "--redis-url", target)
+
+    lines = len((tmp_path / "export").read_bytes().splitlines())
+    taken = f"2 heartbeats, 1 fleet, 1 channel, 1 person in {lines} lines\n"
+    assert (out.stderr, into.stderr) == (f"exported {taken}", f"imported {taken}")
+
+
 async def test_a_server_that_is_not_empty_is_refused(redis_url: str, target: str, tmp_path: Path) -> None:
     await carry(redis_url, target, file=tmp_path / "export")
     async with opened(target) as db:

@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import Webhook
 from rules.times import rfc3339
 from tests.conftest import eventually
 from tests.notifier.sinks import Answer, HttpSink, SmtpSink, http_sink, smtp_sink
-from tests.system.processes import Api, House, house
+from tests.system.processes import Api, House, Process, house
 
 SPAN_S = 3.0
 PRIVATE = "127.0.0.0/8"
@@ -216,14 +216,34 @@ async def test_a_second_start_finds_its_data_and_ctrl_c_stops_all_of_it(here: Ho
     assert up.log.read_text().count(key) == 2
 
 
+async def paste(up: Process, folder: Path | None = None) -> Any:
+    """What the newest line to create a heartbeat brings, in a shell of its own."""
+    line = [line for line in up.log.read_text().splitlines() if line.strip().startswith("curl -H")][-1]
+    process = await asyncio.create_subprocess_shell(line + " -sS", stdout=asyncio.subprocess.PIPE, cwd=folder)
+    answer, _ = await process.communicate()
+    return orjson.loads(answer)
+
+
+async def test_the_line_of_a_later_start_works_in_any_folder_without_showing_the_key(
+    here: House, tmp_path: Path
+) -> None:
+    data = tmp_path / "my data"
+    up = await here.start("up", data_dir=str(data), api_key="")
+    assert await up.stop() == 0
+    up.log.write_text("")
+    await up.start()
+
+    heartbeat = await paste(up, Path("/"))
+
+    assert heartbeat["name"] == "backup"
+    assert (data / "api-key").read_text().strip() not in up.log.read_text()
+
+
 async def test_the_line_that_up_prints_works_when_pasted(here: House, tmp_path: Path) -> None:
     up = await here.start("up", data_dir=str(tmp_path / "data"), api_key="")
-    line = next(line for line in up.log.read_text().splitlines() if line.strip().startswith("curl -H"))
 
-    process = await asyncio.create_subprocess_shell(line + " -sS", stdout=asyncio.subprocess.PIPE)
-    answer, _ = await process.communicate()
+    heartbeat = await paste(up)
 
-    heartbeat = orjson.loads(answer)
     assert heartbeat["name"] == "backup"
     async with Api(up.url, "") as api:
         assert await api.ping(heartbeat["ping_url"]) == 200
