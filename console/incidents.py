@@ -35,7 +35,7 @@ async def get(call: Call[None]) -> answers.IncidentDetails:
 async def acknowledge(call: Call[Acknowledge]) -> answers.IncidentDetails:
     """Say that somebody has seen it: nobody else is woken. On one that is not open nothing changes."""
     incident = await incidents.get(call.context.db, call.id)
-    await incidents.acknowledge(call.context.db, incident.id, call.given.by)
+    await incidents.acknowledge(call.context.db, incident.id, _by(call, call.given.by))
     return await _details(call.context, await incidents.get(call.context.db, call.id))
 
 
@@ -47,7 +47,7 @@ async def snooze(call: Call[Snooze]) -> answers.IncidentDetails:
     if until is None or not now < until <= now + SNOOZE_MAX * 1000:
         raise Invalid("until must be in the future, at most 31 days", field="until")
     incident = await incidents.get(db, call.id)
-    await incidents.snooze(db, incident.id, given.by, until=until)
+    await incidents.snooze(db, incident.id, _by(call, given.by), until=until)
     return await _details(call.context, await incidents.get(db, call.id))
 
 
@@ -55,8 +55,13 @@ async def add_note(call: Call[NoteAdd]) -> answers.Note:
     """Write down what is known of an incident, open or resolved; the note goes when the incident goes."""
     db, given = call.context.db, call.given
     _must_be_shown(await incidents.get(db, call.id))
-    number = await incidents.add_note(db, call.id, given.by or call.principal.name, given.text)
+    number = await incidents.add_note(db, call.id, _by(call, given.by), given.text)
     return views.note((await incidents.get(db, call.id)).notes[number - 1])
+
+
+def _by(call: Call[Any], said: str | None) -> str:
+    """Who did it: a user under their own name, a program as it says."""
+    return call.principal.name if call.principal.user else said or call.principal.name
 
 
 async def _details(context: Context, incident: records.Incident) -> answers.IncidentDetails:

@@ -82,7 +82,7 @@ class Consumer:
                 tries = await self._reader.tries(notification.entry)
                 log(logger, logging.ERROR, "notification_failed", error, entry=notification.entry, tries=tries)
                 if tries >= TRIES:
-                    await self._reader.set_aside(notification.entry)
+                    await self._reader.set_aside(notification)
                     log(logger, logging.CRITICAL, "notification_set_aside", entry=notification.entry)
 
     async def _look(self, notification: Notification) -> None:
@@ -94,7 +94,7 @@ class Consumer:
             await self._put_off(notification)
         else:
             told = await self._escalation.first(notification.project, notification.incidents)
-            seen = [(f"look:{incident}", None) for incident in notification.incidents]
+            seen = [(f"look:{each}", None) for each in notification.incidents if each not in told.failed]
             await notifications.enlist(self._db, self._shard, notification.entry, told.pairs, [*told.chores, *seen])
             self._desks.put(notification.project, told.pairs)
             for project, pairs in await self._escalation.due(told.at_once):

@@ -34,11 +34,19 @@ Chore = tuple[str, int | None]  # name, when it is due in ms; None = it is done
 
 @dataclass(slots=True)
 class Told:
-    """What is to be noted in Redis: pairs to be told now, chores for later; `at_once`: chores whose time has come."""
+    """What is to be noted in Redis: pairs to be told now, chores for later; `at_once`: chores whose time has come;
+    `failed`: incidents that come up again.
+    """
 
     pairs: list[Pair] = field(default_factory=list)
     chores: list[Chore] = field(default_factory=list)
     at_once: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def add(self, other: "Told") -> None:
+        self.pairs += other.pairs
+        self.chores += other.chores
+        self.at_once += other.at_once
 
 
 class Now(NamedTuple):
@@ -62,7 +70,14 @@ class Escalation:
         owners = await legible_owners(self._db, found)
         now = await self._now(project)
         for incident, owner in zip(found, owners, strict=True):
-            _first(incident, owner, now, told)
+            one = Told()
+            try:
+                _first(incident, owner, now, one)
+            except Exception as error:  # noqa: BLE001 - those that were named with it are told all the same
+                log(logger, logging.ERROR, "incident_failed", error, incident=incident.id)
+                told.failed.append(incident.id)
+                continue
+            told.add(one)
         return told
 
     async def _now(self, project: str) -> Now:

@@ -55,7 +55,7 @@ PRIORITY_LOUD: Final = 8  # from here on a message may wake people
 
 OUTPUT_MAX_BYTES: Final = 10_000  # tail kept of what a job sent with its ping
 NOTE_MAX: Final = 1_000  # characters of a note on an incident
-NOTES_MAX: Final = 50  # of one incident: they are read with it
+NOTES_MAX: Final = 20  # of one incident: they are read with it
 
 CONTACTS_MAX: Final = 10  # of a person
 CONTACT_WAIT_MAX: Final = DAY  # seconds after the person was first told

@@ -9,15 +9,14 @@ from secrets import token_hex
 from typing import Any, Final
 
 import orjson
-from redis.exceptions import RedisError, WatchError
 
 from store import keys
-from store.database import Database, mapped, reason
-from store.errors import NotFound, StoreError, Unavailable
+from store.database import Database, mapped
+from store.errors import NotFound, StoreError, TooMany
 from store.keys import DEFAULT_PROJECT
 from store.records import Channel
 
-TRIES: Final = 50  # of one write; others may write meanwhile, but one of them gets on each time
+CHANNELS_MAX: Final = 250  # of a project: a step of a policy may tell all of them, in one script
 
 
 class SlugTaken(StoreError):
@@ -33,7 +32,7 @@ async def create(
     *,
     slug: str = "",
 ) -> Channel:
-    """Raises SlugTaken."""
+    """Raises SlugTaken or TooMany."""
     channel = Channel(
         id=token_hex(6),
         project=project,
@@ -43,14 +42,14 @@ async def create(
         created_at=await db.now(),
         slug=slug,
     )
-    await _write(db, channel)
+    await _write(db, channel, there=False)
     return channel
 
 
 async def edit(
     db: Database, channel: Channel, name: str, settings: Mapping[str, Any], *, slug: str | None = None
 ) -> Channel:
-    """`slug` None = the one that it has. Raises SlugTaken."""
+    """`slug` None = the one that it has. Raises NotFound or SlugTaken."""
     edited = Channel(
         id=channel.id,
         project=channel.project,
@@ -60,7 +59,7 @@ async def edit(
         created_at=channel.created_at,
         slug=channel.slug if slug is None else slug,
     )
-    await _write(db, edited)
+    await _write(db, edited, there=True)
     return edited
 
 
@@ -110,21 +109,10 @@ async def delete(db: Database, channel: str, project: str = DEFAULT_PROJECT) -> 
     await db.execute("HDEL", keys.BROKEN + project, channel)
 
 
-async def _write(db: Database, channel: Channel) -> None:
-    """Whatever was wrong with it is to be seen anew. Raises SlugTaken."""
-    for _ in range(TRIES):
-        try:
-            await _write_if_free(db, channel)
-        except WatchError:
-            continue
-        except (RedisError, OSError) as error:
-            raise Unavailable(reason(error)) from error
-        return
-    raise Unavailable("others changed the channels of this project all the while")
-
-
-async def _write_if_free(db: Database, channel: Channel) -> None:
-    """Raises WatchError when the channels were changed between the look and the write."""
+async def _write(db: Database, channel: Channel, *, there: bool) -> None:
+    """Whatever was wrong with it is to be seen anew. `there`: it was, so it must be still. Raises NotFound, SlugTaken
+    or TooMany.
+    """
     key = keys.channels(channel.project)
     record = {
         "name": channel.name,
@@ -133,17 +121,18 @@ async def _write_if_free(db: Database, channel: Channel) -> None:
         "created_at": channel.created_at,
         **({"slug": channel.slug} if channel.slug else {}),
     }
-    async with db.redis.pipeline(transaction=True) as pipe:
-        if channel.slug:
-            await pipe.watch(key)
-            others = mapped(await pipe.execute_command("HGETALL", key))
-            others.pop(channel.id.encode(), None)
-            if any(_slug(other) == channel.slug for other in others.values()):
-                raise SlugTaken(f'there is a channel with the slug "{channel.slug}" already')
-            pipe.multi()
-        pipe.execute_command("HSET", key, channel.id, orjson.dumps(record))
-        pipe.execute_command("HDEL", keys.BROKEN + channel.project, channel.id)
-        await pipe.execute()
+
+    def check(stored: dict[bytes, bytes]) -> None:
+        others = {id_: text for id_, text in stored.items() if id_ != channel.id.encode()}
+        if there and len(others) == len(stored):  # deleted meanwhile: it must not come back
+            raise NotFound("no such channel")
+        if not there and len(others) >= CHANNELS_MAX:
+            raise TooMany(f"a project may have {CHANNELS_MAX} channels at most")
+        if channel.slug and any(_slug(other) == channel.slug for other in others.values()):
+            raise SlugTaken(f'there is a channel with the slug "{channel.slug}" already')
+
+    write = ("HSET", key, channel.id, orjson.dumps(record))
+    await db.write_checked(key, check, [write, ("HDEL", keys.BROKEN + channel.project, channel.id)])
 
 
 def _slug(text: bytes) -> str:

@@ -32,11 +32,18 @@ class Collection(Generic[R]):
             raise TooMany(f"a project may have {RECORDS_MAX:,} of these at most")
         drawn = token_hex(ID_BYTES)
         record = make(drawn)
-        await self.put(db, drawn, record, project)
+        await db.execute("HSET", self._key + project, drawn, orjson.dumps(record))
         return record
 
     async def put(self, db: Database, id_: str, record: R, project: str = DEFAULT_PROJECT) -> None:
-        await db.execute("HSET", self._key + project, id_, orjson.dumps(record))
+        """Writes one anew. Raises NotFound when it was deleted meanwhile: it must not come back."""
+        key = self._key + project
+
+        def check(stored: dict[bytes, bytes]) -> None:
+            if id_.encode() not in stored:
+                raise NotFound(f"no such {self._name}")
+
+        await db.write_checked(key, check, [("HSET", key, id_, orjson.dumps(record))])
 
     async def get(self, db: Database, id_: str, project: str = DEFAULT_PROJECT) -> R:
         """Raises NotFound."""

@@ -1,12 +1,12 @@
 """One opened database: the client, the shards, the scripts. Every other file of this room takes one."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, WatchError
 
 from store import connection, keys
 from store.errors import Unavailable, UnfitServer
@@ -15,6 +15,7 @@ from store.scripts import Scripts
 
 SCHEMA: Final = 1
 GROUP: Final = "notifier"
+TRIES: Final = 50  # of a checked write; others may write meanwhile, but one of them gets on each time
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,28 @@ class Database:
                 return list(await pipe.execute())
         except (RedisError, OSError) as error:
             raise Unavailable(reason(error)) from error
+
+    async def write_checked(
+        self, key: str, check: Callable[[dict[bytes, bytes]], None], commands: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Commands in one transaction, which counts only if nobody has changed the hash since `check` has seen it and
+        raised nothing; else once more.
+        """
+        for _ in range(TRIES):
+            try:
+                async with self.redis.pipeline(transaction=True) as pipe:
+                    await pipe.watch(key)
+                    check(mapped(await pipe.execute_command("HGETALL", key)))
+                    pipe.multi()
+                    for command in commands:
+                        pipe.execute_command(*command)
+                    await pipe.execute()
+            except WatchError:
+                continue
+            except (RedisError, OSError) as error:
+                raise Unavailable(reason(error)) from error
+            return
+        raise Unavailable("others changed the same all the while")
 
     async def now(self) -> int:
         """Redis' clock, ms since the epoch."""

@@ -127,8 +127,11 @@ async def _hint(db: Database, project: str, slug: str, heartbeat: str) -> None:
 
 
 async def _unhint(db: Database, before: Heartbeat) -> None:
-    if before.settings.slug:
-        await db.execute("ZREM", keys.slugs(before.project), f"{before.settings.slug}\0{before.id}")
+    """And back again, if another edit has meanwhile given it the same slug anew."""
+    if slug := before.settings.slug:
+        await db.execute("ZREM", keys.slugs(before.project), f"{slug}\0{before.id}")
+        if await db.execute("HGET", db.shard(before.id).heartbeat(before.id), "slug") == slug.encode():
+            await _hint(db, before.project, slug, before.id)
 
 
 async def _retag(db: Database, heartbeat: str, how: str, tags: Sequence[str]) -> None:

@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from redis.exceptions import RedisError, WatchError
+import orjson
 
 from store import keys
 from store.collection import Collection
-from store.database import Database, mapped, reason
-from store.errors import NotFound, StoreError, Unavailable
+from store.database import Database, mapped
+from store.errors import NotFound, StoreError
 from store.keys import DEFAULT_PROJECT
 
 Role = Literal["owner", "member", "reader"]
 ROLES: Final[Mapping[str, Role]] = {role: role for role in get_args(Role)}
-TRIES: Final = 10  # others may change the same project meanwhile, but hardly ten times in a row
 
 
 class LastOwner(StoreError):
@@ -54,7 +53,8 @@ async def project(db: Database, id_: str) -> Project:
 async def rename_project(db: Database, id_: str, name: str) -> Project:
     """Raises NotFound."""
     renamed = Project(id=(await project(db, id_)).id, name=name)
-    await PROJECTS.put(db, id_, renamed, EVERYWHERE)
+    # Not put(): `default` has no record before it has a name of its own.
+    await db.execute("HSET", keys.PROJECTS + EVERYWHERE, id_, orjson.dumps(renamed))
     return renamed
 
 
@@ -87,30 +87,13 @@ async def owners(db: Database, project: str) -> set[str]:
 
 async def set_role(db: Database, project: str, user: str, role: Role | None) -> None:
     """None = a member no more. Raises LastOwner."""
-    for _ in range(TRIES):
-        try:
-            await _set_role(db, keys.MEMBERS + project, user, role)
-        except WatchError:
-            continue
-        except (RedisError, OSError) as error:
-            raise Unavailable(reason(error)) from error
-        return
-    raise Unavailable("others changed the members of this project all the while")
+    key = keys.MEMBERS + project
 
-
-async def _set_role(db: Database, key: str, user: str, role: Role | None) -> None:
-    """Raises WatchError when the members were changed between the look and the write."""
-    async with db.redis.pipeline(transaction=True) as pipe:
-        await pipe.watch(key)
-        roles = _roles(await pipe.execute_command("HGETALL", key))
-        if _owners(roles) == {user} and role != "owner":
+    def check(stored: dict[bytes, bytes]) -> None:
+        if _owners(_roles(stored)) == {user} and role != "owner":
             raise LastOwner("a project keeps its last owner: make somebody else an owner first")
-        pipe.multi()
-        if role is None:
-            pipe.execute_command("HDEL", key, user)
-        else:
-            pipe.execute_command("HSET", key, user, role)
-        await pipe.execute()
+
+    await db.write_checked(key, check, [("HDEL", key, user) if role is None else ("HSET", key, user, role)])
 
 
 def _owners(roles: Mapping[str, Role]) -> set[str]:

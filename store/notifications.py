@@ -81,9 +81,14 @@ class Reader:
             raise Unavailable(reason(error)) from error
         return int(found[0]["times_delivered"]) if found else 0
 
-    async def set_aside(self, entry: str) -> None:
-        """Acknowledged but not deleted: it stays in the stream for a human and is handed to nobody any more."""
-        await self._db.execute("XACK", self._shard.notifications, GROUP, entry)
+    async def set_aside(self, notification: Notification) -> None:
+        """Acknowledged but not deleted: it stays in the stream for a human and is handed to nobody any more; nor are
+        its incidents named again, which would set them aside each time.
+        """
+        commands: list[tuple[Any, ...]] = [("XACK", self._shard.notifications, GROUP, notification.entry)]
+        if notification.incidents:
+            commands.append(("ZREM", self._shard.unseen, *notification.incidents))
+        await self._db.pipeline(commands)
 
     async def _forget_dead_consumers(self) -> None:
         """Every start has a new name; the old ones would gather for ever."""

@@ -111,7 +111,7 @@ class Signed:
             incident=incident,
             name=owner.settings.name if owner else incident.heartbeat or "flatline",
             runbook_url=owner.settings.runbook_url if owner else "",
-            cause=incident.problem or f"{CAUSES[incident.cause]}.",
+            cause=incident.problem or f"{CAUSES.get(incident.cause, incident.cause)}.",
             state="open" if is_open else "resolved",
             lasted=duration(((now if is_open else incident.resolved_at or now) - incident.opened_at) / 1000),
             snoozed=is_open and incident.snoozed_until is not None and incident.snoozed_until > now,

@@ -19,13 +19,13 @@ for _, chore in ipairs(due) do
   local delivery = string.match(chore, '^retry:(.*)$')
   if delivery then deliveries[#deliveries + 1] = delivery else others[#others + 1] = chore end
 end
-for _, incident in ipairs(call('ZRANGEBYSCORE', UNSEEN, '-inf', text(NOW), 'LIMIT', 0, ARGV[1])) do
-  local project = call('HGET', key('incident', incident), 'project')
-  call('ZREM', UNSEEN, incident)
-  if project then look(project, incident) end
-end
-notify()
 if #due > 0 then
   call('XADD', NOTIFICATIONS, '*', 'deliveries', table.concat(deliveries, ' '), 'chores', table.concat(others, ' '))
 end
+for _, incident in ipairs(call('ZRANGEBYSCORE', UNSEEN, '-inf', text(NOW), 'LIMIT', 0, ARGV[1])) do
+  call('ZREM', UNSEEN, incident)
+  local project = redis.pcall('HGET', key('incident', incident), 'project')  -- corrupt: the others still are named
+  if type(project) == 'string' then look(project, incident) end
+end
+notify()
 return #due

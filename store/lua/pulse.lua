@@ -41,6 +41,9 @@ if NOW < at - BACK then
     call('ZADD', CHORES, due, chores[i])
     if call('HGET', delivery, 'leased_until') == chores[i + 1] then call('HSET', delivery, 'leased_until', due) end
   end
+  for _, incident in ipairs(call('ZRANGEBYSCORE', UNSEEN, '(' .. text(NOW + UNSEEN_FOR), '+inf')) do
+    call('ZADD', UNSEEN, text(NOW + UNSEEN_FOR), incident)
+  end
   stepped, at = 1, NOW
   for _, from in ipairs(call('ZRANGEBYSCORE', DEAF, '(' .. text(NOW), '+inf')) do
     call('ZREM', DEAF, from)

@@ -14,18 +14,21 @@ from aiohttp import TCPConnector
 
 import notifier.consumer
 import notifier.delivery
+import notifier.escalation
 from notifier.app import Notifier
 from notifier.channels import Reason
 from notifier.consumer import Consumer
 from notifier.delivery import LEASE_MS
 from notifier.settings import NotifierSettings
 from runtime.metrics import new_registry
-from store import channels, deadlines, keys
-from store.database import GROUP
+from store import channels, deadlines, heartbeats, keys
+from store.database import GROUP, Database, mapped
 from store.notifications import Reader
-from tests.conftest import eventually
+from store.records import Incident
+from tests.conftest import Clock, eventually
 from tests.notifier.conftest import Noted, Office
 from tests.notifier.sinks import PATIENCE, Answer, http_sink
+from tests.store.scene import make, send
 
 METADATA = "169.254.169.254"
 SECRET = "hunter2"
@@ -336,3 +339,79 @@ async def test_what_the_outbox_loses_is_named_again(office: Office, how: str) ->
 
     assert office.events() == [("opened", "backup"), ("resolved", "backup")]
     assert await office.db.execute("ZCARD", shard.unseen) == 0
+
+
+async def test_an_incident_that_redis_cannot_read_keeps_no_chore_from_being_done(db: Database, clock: Clock) -> None:
+    heartbeat = await make(db)
+    await send(db, heartbeat, "fail", at=clock.now)
+    incident, shard = (await heartbeats.get(db, heartbeat.id)).incident, db.shards[0]
+    assert incident
+    await db.execute("DEL", shard.notifications)
+    await db.execute("SET", shard.incident(incident), "spoilt")
+    await clock.forward(61)
+    await db.execute("ZADD", shard.chores, clock.now, "remind:0123456789ab-1")
+
+    assert await deadlines.chores(db, shard) == 1
+    assert [row[1][b"chores"] for row in await rows(db)] == [b"remind:0123456789ab-1"]
+    assert await db.execute("ZCARD", shard.unseen) == 0
+
+
+async def test_what_was_set_aside_is_not_named_again(db: Database, clock: Clock) -> None:
+    heartbeat = await make(db)
+    await send(db, heartbeat, "fail", at=clock.now)
+    reader = Reader(db, db.shards[0], "n1")
+    await reader.make_group()
+    (entry,) = await reader.read(wait_ms=1)
+    await reader.set_aside(entry)
+    await reader.aclose()
+    await clock.forward(61)
+    await deadlines.chores(db, db.shards[0])
+
+    assert len(await rows(db)) == 1
+
+
+async def test_what_was_not_taken_note_of_is_named_again_though_the_clock_stepped_back(
+    db: Database, clock: Clock
+) -> None:
+    heartbeat, shard = await make(db), db.shards[0]
+    await deadlines.pulse(db, shard, "n1")
+    await send(db, heartbeat, "fail", at=clock.now)
+    await db.execute("DEL", shard.notifications)
+    await clock.forward(-86_400)
+    await deadlines.pulse(db, shard, "n1")
+    await clock.forward(61)
+    await deadlines.chores(db, shard)
+
+    assert len(await rows(db)) == 1
+
+
+async def rows(db: Database) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """What stands in the outbox."""
+    return [
+        (entry, mapped(fields)) for entry, fields in await db.execute("XRANGE", db.shards[0].notifications, "-", "+")
+    ]
+
+
+async def test_one_that_cannot_be_judged_keeps_those_named_with_it_from_nothing(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await office.channel()
+    _, first = await office.down("a")
+    _, second = await office.down("b")
+    known = notifier.escalation._first
+
+    def fails_for_one(incident: Incident, *rest: Any) -> None:
+        if incident.id == first:
+            raise ValueError("nobody can read this")
+        known(incident, *rest)
+
+    await office.db.execute("DEL", office.db.shards[0].notifications)  # and then both are named in one entry
+    await office.clock.forward(61)
+    with monkeypatch.context() as broken:
+        broken.setattr(notifier.escalation, "_first", fails_for_one)
+        await office.tell()
+    assert [body["incident"]["id"] for body in office.told()] == [second]
+    await office.clock.forward(61)
+    await office.tell()
+
+    assert [body["incident"]["id"] for body in office.told()] == [second, first]

@@ -521,7 +521,8 @@ class Machine(RuleBasedStateMachine):
             return
         for entry in entries:
             pairs = [(incident, CHANNEL) for incident in entry.incidents] + list(entry.deliveries)
-            await notifications.enlist(self.db, self.shard, entry.entry, pairs)
+            seen = [(f"look:{incident}", None) for incident in entry.incidents]
+            await notifications.enlist(self.db, self.shard, entry.entry, pairs, seen)
             self.noted += [incident for incident, _ in pairs if incident not in self.noted]
             if crash == "after noting":
                 return

@@ -409,7 +409,7 @@ async def test_an_entry_waits_until_it_is_taken_note_of_or_set_aside(db: Databas
     (entry,) = await reader.read(wait_ms=1)
     await db.execute("XADD", shard.notifications, f"{T0 - 30_000}-0", "deliveries", "y")
     assert (await problems.facts(db)).waiting_ms == 70_000
-    await reader.set_aside(entry.entry)
+    await reader.set_aside(entry)
     assert (await problems.facts(db)).waiting_ms == 30_000
     (entry,) = await reader.read(wait_ms=1)
     assert (await problems.facts(db)).waiting_ms == 30_000
