@@ -33,6 +33,7 @@ ALIVE_S: Final = 15.0  # a comment, so that proxies keep the connection and a de
 RETRY_MS: Final = 3_000
 WATCHERS_MAX: Final = 500  # per process; who comes later asks again and again instead
 IDS_MAX: Final = 100  # of one page
+WATCHED_MAX: Final = 10_000  # heartbeats on all pages: they are read together, each second
 STREAM_S: Final = 600.0  # then the page connects again, if it may still look
 FLEETS_S: Final = 5.0  # for which the number of fleets that are down is kept: there is no index of them
 FLEETS_MAX: Final = 500  # looked at, of a project
@@ -112,7 +113,7 @@ class Live:
 
     @property
     def is_full(self) -> bool:
-        return len(self._watchers) >= WATCHERS_MAX
+        return len(self._watchers) >= WATCHERS_MAX or sum(len(each.ids) for each in self._watchers) >= WATCHED_MAX
 
     async def stream(
         self, project: str, ids: Iterable[str], since: int, stopping: asyncio.Event | None = None

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from console import answers, views
 from console.bulk import Bulk, act
 from console.dashboard.history import ROWS, Strip, strip
-from console.dashboard.page import Visit, is_id
+from console.dashboard.page import Visit, is_id, own_path
 from console.dashboard.words import STATUSES
 from console.errors import BadRequest
 from console.reading import checked
@@ -105,8 +105,7 @@ def stale_at(heartbeat: records.Heartbeat, now: int) -> int | None:
 async def bulk(visit: Visit) -> Response:
     """One thing done with all that were marked; asks first."""
     db, action = visit.context.db, visit.field("action")
-    back = visit.field("back")
-    back = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
+    back = own_path(visit.field("back"))
     if action not in ACTIONS:
         raise BadRequest("There is no such action.")
     ids = [id_ for id_ in dict.fromkeys(visit.form.get("id", [])) if is_id(id_)]

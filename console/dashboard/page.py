@@ -1,5 +1,6 @@
 """What every page has in common: who looks at it, how it is rendered, what its headers promise."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,6 +38,7 @@ HEADERS: Final = {
     "content-security-policy": f"{POLICY}; script-src 'self'; connect-src 'self'; img-src 'self' data:",
     "vary": "HX-Request",
 }
+PATH: Final = re.compile(r"/([!-.0-\[\]-~][!-\[\]-~]{0,1999})?")  # of ours: //host and /\host lead away
 #: What the top of every page leads to.
 SECTIONS: Final = (
     ("/", "Heartbeats"),
@@ -133,6 +135,11 @@ class Visit:
     def go(self, path: str) -> Response:
         """On to another page, also where htmx asked."""
         return go(path, part=self.wants_part)
+
+
+def own_path(asked: str) -> str:
+    """Where to go on: a page of ours."""
+    return asked if PATH.fullmatch(asked) else "/"
 
 
 def is_id(text: str) -> bool:

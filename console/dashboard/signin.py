@@ -15,14 +15,13 @@ from starlette.routing import BaseRoute, Route
 from console.attempts import checked_attempt, site_of
 from console.auth import is_ours, must_be_ours
 from console.dashboard.forms import value
-from console.dashboard.page import PLAIN, form_of, rendered
+from console.dashboard.page import PLAIN, form_of, own_path, rendered
 from console.errors import ApiError, Forbidden, NotFound
 from console.routing import Context
 from console.users import LOGIN, PASSWORD_MAX
 from runtime.forwarded import client_of
 from store import errors, sessions, users
 
-PATH: Final = re.compile(r"/([!-.0-\[\]-~][!-\[\]-~]{0,1999})?")  # of ours: //host and /\host lead away
 WRONG: Final = "That is not right. Check what you typed; after some tries you have to wait."
 USED: Final = (
     "This link was used before, or is more than an hour old. Sign in with the API key, or start flatline again: "
@@ -47,7 +46,7 @@ class SignIn:
 
     async def _open(self, request: Request) -> Response:
         token = request.query_params.get("token")
-        target = _path(request.query_params.get("next", ""))
+        target = own_path(request.query_params.get("next", ""))
         if token is None or request.method == "HEAD":
             return _page(200, target)
         await self._count(request)
@@ -59,7 +58,7 @@ class SignIn:
         if is_ours(request.headers) is not None:  # a program does not say, and brings its own key
             must_be_ours(request.headers)
         form = await form_of(request)
-        target = _path(value(form, "next"))
+        target = own_path(value(form, "next"))
         await self._count(request)
         if key := value(form, "key").strip():
             is_right, user = self._keys.is_admin_key(key), None
@@ -91,7 +90,7 @@ class SignIn:
             return RedirectResponse("/login", 303, PLAIN)
         form = await form_of(request)
         await self._keys.switch(visitor, value(form, "project"))
-        return RedirectResponse(_path(value(form, "next")), 303, PLAIN)
+        return RedirectResponse(own_path(value(form, "next")), 303, PLAIN)
 
     async def _sign_out(self, request: Request) -> Response:
         must_be_ours(request.headers)
@@ -122,11 +121,6 @@ def _guarded(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
             return _sorry(503, "The store cannot be reached. Nothing is lost: try again.")
 
     return guarded
-
-
-def _path(asked: str) -> str:
-    """Where to go on: a page of ours."""
-    return asked if PATH.fullmatch(asked) else "/"
 
 
 def _page(status: int, target: str, text: str = "", headers: Mapping[str, str] | None = None) -> Response:

@@ -9,6 +9,7 @@ from flatline.commands.main import guarded, print_json
 from flatline.commands.words import Parser
 
 ROWS: Final = 500  # of each kind
+PAGES: Final = 20  # that are asked for; a page looks at some 500
 
 
 def parser() -> Parser:
@@ -44,14 +45,25 @@ def main(words: Sequence[str]) -> int:
 
 
 def look(api: Api) -> dict[str, Any]:
-    """Three calls: heartbeats that are `down` and `late`, and `incidents` that are open. Raises Refused."""
-    found = {
-        status: api.call("GET", "/api/heartbeats", query={"status": status, "limit": ROWS})["heartbeats"]
-        for status in ("down", "late")
+    """Heartbeats that are `down` and `late`, and `incidents` that are open. Raises Refused."""
+    return {
+        "down": _first(api, "heartbeats", "down"),
+        "late": _first(api, "heartbeats", "late"),
+        "incidents": _first(api, "incidents", "open"),
     }
-    return found | {
-        "incidents": api.call("GET", "/api/incidents", query={"status": "open", "limit": ROWS})["incidents"]
-    }
+
+
+def _first(api: Api, what: str, status: str) -> list[Any]:
+    """So many, over pages that may come back short: late ones are looked for among all that are up."""
+    found: list[Any] = []
+    query: dict[str, Any] = {"status": status, "limit": ROWS}
+    for _ in range(PAGES):
+        page = api.call("GET", f"/api/{what}", query=query)
+        found += page[what]
+        if page["next_cursor"] is None or len(found) >= ROWS:
+            break
+        query["cursor"] = page["next_cursor"]
+    return found[:ROWS]
 
 
 def summary(found: Mapping[str, Any]) -> str:

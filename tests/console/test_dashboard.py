@@ -158,6 +158,16 @@ async def test_what_changes_much_asks_first(visitor: Visitor, store: Database) -
     assert (await visitor.get(f"/heartbeats/{heartbeat.id}"))[0] == 404
 
 
+@pytest.mark.parametrize("back", ["//x", "/\t/evil.example", "/é€", "/a\r\nX-Evil: 1", "/\\evil.example", "https://x"])
+async def test_after_many_were_changed_one_is_on_a_page_of_ours(visitor: Visitor, store: Database, back: str) -> None:
+    heartbeat = await make(store)
+    status, _, headers = await visitor.post(
+        "/bulk", {"action": "pause", "sure": "yes", "id": heartbeat.id, "back": back}
+    )
+    assert (status, headers["location"]) == (303, "/")
+    assert (await heartbeats.get(store, heartbeat.id)).stored_status == "paused"
+
+
 async def test_a_pause_may_have_an_end(visitor: Visitor, store: Database) -> None:
     heartbeat = await make(store)
     path = f"/heartbeats/{heartbeat.id}/pause"

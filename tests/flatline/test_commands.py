@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flatline.commands import document
-from flatline.commands.status import summary
+from flatline.commands.status import PAGES, ROWS, look, summary
 from store.database import opened
 from tests.console.conftest import KEY, Api, served
 from tests.console.conftest import signal as ping
@@ -286,3 +286,26 @@ async def test_every_help_shows_how_it_ends(console: Api) -> None:
 
 def test_the_page_of_the_command_line_is_made_from_the_table() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == document.page()
+
+
+class Paged:
+    """An API whose pages come back short; `ends`: after so many of them."""
+
+    def __init__(self, ends: int, rows: int) -> None:
+        self.ends, self.rows, self.asked = ends, rows, 0
+
+    def call(self, _: str, path: str, *, query: dict[str, object]) -> dict[str, object]:
+        number = int(str(query.get("cursor", 1)))
+        self.asked += 1
+        rows = [{"id": f"{number}-{each}"} for each in range(self.rows)] if number == self.ends else []
+        return {path.rpartition("/")[2]: rows, "next_cursor": number + 1 if number < self.ends else None}
+
+
+@pytest.mark.parametrize(
+    ("ends", "rows", "found"), [(1, 3, 3), (4, 2, 2), (PAGES, 1, 1), (PAGES + 1, 1, 0), (2, 600, ROWS)]
+)
+def test_status_looks_beyond_a_page_that_came_back_short(ends: int, rows: int, found: int) -> None:
+    api = Paged(ends, rows)
+
+    assert [len(each) for each in look(api).values()] == [found] * 3  # type: ignore[arg-type]  # it only calls
+    assert api.asked == 3 * min(ends, PAGES)
