@@ -28,6 +28,7 @@ CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") o
 AXE: Final = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
 LOOKS: Final = [(1440, False), (1440, True), (360, False), (360, True)]  # width, dark
 WAIT_S: Final = 20.0
+CLICKS: Final = 3
 MESSAGE_MAX: Final = 64 * 1024 * 1024  # bytes; a screenshot is one message
 
 
@@ -94,15 +95,29 @@ class Page:
         await self.until(f"document.body.innerText.includes({json.dumps(text)})")
 
     async def click(self, selector: str) -> None:
-        """With the mouse, where it is: what lies over it gets the click."""
-        found = await self.until(
-            f"(() => {{ const it = document.querySelector({json.dumps(selector)}); if (!it) return null;"
-            "it.scrollIntoView({block: 'center', behavior: 'instant'}); const box = it.getBoundingClientRect();"
-            "return box.width ? [box.x + box.width / 2, box.y + box.height / 2] : null; })()"
-        )
-        at = {"x": found[0], "y": found[1], "button": "left", "clickCount": 1}
-        await self.call("Input.dispatchMouseEvent", type="mousePressed", **at)
-        await self.call("Input.dispatchMouseEvent", type="mouseReleased", **at)
+        """With the mouse, where it is: what lies over it gets the click. Again if it was exchanged under the mouse."""
+        wanted = json.dumps(selector)
+        for _ in range(CLICKS):
+            found = await self.until(
+                f"(() => {{ const it = document.querySelector({wanted}); if (!it) return null;"
+                "const once = {capture: true, once: true}; window.missed = false;"
+                "addEventListener('pointerdown', () => { window.missed = true; }, once);"
+                f"addEventListener('click', (event) => {{ window.missed = !event.target.closest({wanted}); }},"
+                " once);"
+                "it.scrollIntoView({block: 'center', behavior: 'instant'}); const box = it.getBoundingClientRect();"
+                "return box.width ? [box.x + box.width / 2, box.y + box.height / 2] : null; })()"
+            )
+            at = {"x": found[0], "y": found[1], "button": "left", "clickCount": 1}
+            await self.call("Input.dispatchMouseEvent", type="mousePressed", **at)
+            await self.call("Input.dispatchMouseEvent", type="mouseReleased", **at)
+            if not await self._missed():
+                return
+
+    async def _missed(self) -> bool:
+        """Whether the last click went elsewhere. A page that came since knows of none, nor does one without scripts."""
+        with contextlib.suppress(AssertionError):  # it goes just now
+            return bool(await self.run("window.missed === true"))
+        return False
 
     async def type(self, selector: str, text: str) -> None:
         await self.until(f"document.querySelector({json.dumps(selector)}) !== null")
